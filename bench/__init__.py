@@ -1,0 +1,1 @@
+"""Measurements. ``python -m bench NAME`` runs the ``main`` of ``bench/NAME.py``."""

@@ -1,0 +1,1 @@
+"""Call detail records: exactly one for each that Asterisk completes."""

@@ -1,0 +1,130 @@
+"""The keeper of call records: takes AMI's events at once and the file's lines as they come."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Connection
+
+from callguard.ami.wire import Message
+from callguard.cdr.record import CallRecord, RecordError, from_event, from_line
+from callguard.cdr.store import keep
+from callguard.cdr.tail import Cursor, Piece, read_cursor, read_piece, rotated, write_cursor
+from callguard.storage.database import Database
+from callguard.storage.journal import Journal, NotDurableError
+from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.tenant import DEFAULT_DAYS
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.5
+WAITING = 10_000
+"""Most AMI records waiting to be kept; beyond it they are left to the file."""
+
+
+@dataclass(slots=True)
+class KeeperCounts:
+    """For the page and the metrics."""
+
+    kept: int = 0
+    bad: int = 0
+    left_to_file: int = 0
+
+
+class CallRecordKeeper:
+    """Keeps the call records of one Asterisk."""
+
+    def __init__(
+        self,
+        pbx: str,
+        file: Path | None,
+        database: Database,
+        journal: Journal,
+        tenants: TenantDirectory,
+    ) -> None:
+        self._pbx = pbx
+        self._file = file
+        self._database = database
+        self._journal = journal
+        self._tenants = tenants
+        self._events: asyncio.Queue[CallRecord] = asyncio.Queue(WAITING)
+        self.counts = KeeperCounts()
+
+    def take(self, event: Message) -> None:
+        """Takes an AMI ``Cdr`` event; never waits."""
+        try:
+            self._events.put_nowait(from_event(dict(event.headers)))
+        except RecordError as error:
+            self._bad("ami", str(error))
+        except asyncio.QueueFull:
+            self.counts.left_to_file += 1
+
+    async def run(self) -> None:
+        """Keeps records for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_events())
+            if self._file is not None:
+                group.create_task(self._follow(self._file))
+
+    async def _keep_events(self) -> None:
+        while True:
+            record = await self._events.get()
+            try:
+                added = await self._journal.write(
+                    partial(keep, pbx=self._pbx, record=record, days=self._days)
+                )
+            except NotDurableError as error:
+                self.counts.left_to_file += 1
+                log.warning("call_record_left_to_file", pbx=self._pbx, reason=str(error))
+            else:
+                self.counts.kept += added
+
+    async def _follow(self, file: Path) -> None:
+        cursor: Cursor | None = None
+        known = False
+        while True:
+            try:
+                if not known:
+                    cursor = await self._database.read(lambda c: read_cursor(c, self._pbx))
+                    known = True
+                cursor = await self.catch_up(file, cursor)
+            except (NotDurableError, TimeoutError, OSError) as error:
+                known = False
+                log.warning("call_record_file_not_read", pbx=self._pbx, reason=str(error))
+            await asyncio.sleep(POLL_S)
+
+    async def catch_up(self, file: Path, cursor: Cursor | None) -> Cursor | None:
+        """Reads all that is new in the file, the end of a rotated one first."""
+        while True:
+            old = await asyncio.to_thread(rotated, file, cursor) if cursor else None
+            piece = await asyncio.to_thread(read_piece, old or file, cursor)
+            if piece is None and old is not None:
+                cursor = None
+                continue
+            if piece is None:
+                return cursor
+            added = await self._journal.write(partial(self._keep_piece, piece=piece), timeout=30)
+            self.counts.kept += added
+            cursor = piece.cursor
+
+    def _keep_piece(self, connection: Connection, piece: Piece) -> int:
+        added = 0
+        for line in piece.lines:
+            try:
+                record = from_line(line)
+            except RecordError as error:
+                self._bad("file", str(error))
+                continue
+            added += keep(connection, self._pbx, record, self._days)
+        write_cursor(connection, self._pbx, piece.cursor)
+        return added
+
+    def _days(self, tenant_id: str) -> int:
+        tenant = self._tenants.get(tenant_id)
+        return tenant.days("call_record") if tenant else DEFAULT_DAYS
+
+    def _bad(self, source: str, reason: str) -> None:
+        self.counts.bad += 1
+        log.warning("call_record_unreadable", pbx=self._pbx, source=source, reason=reason)

@@ -1,0 +1,164 @@
+"""The settings of one callguard, from one TOML file.
+
+Secrets are named by file, never written here, so that the settings can be shown and backed up.
+"""
+
+import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; one line that says which and why."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Asterisk(_Section):
+    """One PBX: its manager interface, and where it sees what callguard shares with it.
+
+    ``spool`` and ``prompts`` are the folders as that Asterisk names them; left out, they are
+    the same as callguard's own (they differ with a chroot or a container).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] = "asterisk"
+    host: str = "127.0.0.1"
+    port: Port = 5038
+    username: str = "callguard"
+    secret_file: Path
+    tls: bool = False
+    tls_ca_file: Path | None = None
+    allow_plain_login: bool = False
+    spool: Path | None = None
+    prompts: Path | None = None
+    cdr_file: Path | None = None
+
+    def secret(self) -> str:
+        """The manager password. Raises ConfigError."""
+        try:
+            return self.secret_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"asterisk {self.name}: secret_file: {error}") from error
+
+
+class Agi(_Section):
+    """The FastAGI door."""
+
+    host: str = "127.0.0.1"
+    port: Port = 4573
+    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    max_sessions: Annotated[int, Field(ge=1)] = 1024
+    header_timeout: Seconds = 5.0
+
+    @field_validator("allow")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ip_network(text)
+        return value
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(text) for text in self.allow)
+
+
+class Web(_Section):
+    """The status page. It has no login, so it stays on loopback."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8073
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if value not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("the page has no login and is served on loopback only")
+        return value
+
+
+class Spool(_Section):
+    """Where audio waits to be sealed. A tmpfs, so that plaintext never reaches a disk."""
+
+    folder: Path = Path("/dev/shm/callguard")  # noqa: S108 - a tmpfs by design, made 0700
+    reserve_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+
+
+class Purge(_Section):
+    """When what has expired is taken away; UTC."""
+
+    at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
+
+
+class Limits(_Section):
+    """How long the gate waits."""
+
+    durable_s: Seconds = 2.0
+    lease_s: Annotated[float, Field(gt=0, le=1)] = 1.0
+    watchdog_s: Annotated[float, Field(ge=0)] = 2.0
+
+
+class Settings(_Section):
+    """Everything callguard needs to know of the machine it stands on."""
+
+    data: Path = Path("/var/lib/callguard")
+    home_region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "GB"
+    database: str | None = None
+    master_key_file: Path | None = None
+    prompts: Path | None = None
+    asterisk: tuple[Asterisk, ...] = ()
+    agi: Agi = Agi()
+    web: Web = Web()
+    spool: Spool = Spool()
+    purge: Purge = Purge()
+    limits: Limits = Limits()
+
+    @field_validator("asterisk")
+    @classmethod
+    def _names_differ(cls, value: tuple[Asterisk, ...]) -> tuple[Asterisk, ...]:
+        names = [pbx.name for pbx in value]
+        if len(set(names)) != len(names):
+            raise ValueError("two Asterisks have one name")
+        return value
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data / 'callguard.db'}"
+
+    @property
+    def master_key(self) -> Path:
+        return self.master_key_file or self.data / "master.key"
+
+    @property
+    def prompt_folder(self) -> Path:
+        return self.prompts or self.data / "prompts"
+
+    @property
+    def object_folder(self) -> Path:
+        return self.data / "objects"
+
+    def pbx(self, name: str) -> Asterisk | None:
+        """The Asterisk of that name."""
+        return next((pbx for pbx in self.asterisk if pbx.name == name), None)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Reads the file. Raises ConfigError, in one line that names the file and the key."""
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+            return cls.model_validate(data)
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file}: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise ConfigError(f"{file}: {key}: {first['msg']}") from error

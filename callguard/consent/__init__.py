@@ -1,0 +1,1 @@
+"""Notices, what was answered, and the ledger of both."""

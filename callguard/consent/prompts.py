@@ -1,0 +1,138 @@
+"""Prompts as they are played: audio made from the texts, with a manifest that proves which.
+
+Files are 8 kHz mono WAV, which every Asterisk plays in every codec. The manifest keeps, for
+each, the words, the version and the SHA-256, so that a call's evidence can name the exact one.
+"""
+
+import hashlib
+import json
+import subprocess
+import wave
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from callguard.consent.texts import PromptText
+
+RATE = 8_000
+MANIFEST = "manifest.json"
+SYNTHESIS_S = 30.0
+
+
+class PromptError(RuntimeError):
+    """A prompt that cannot be made or trusted; one line that says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One playable prompt. ``samples`` is its length at 8 kHz, the unit in which Asterisk's
+    ``STREAM FILE`` reports how much was played."""
+
+    name: str
+    language: str
+    version: int
+    text: str
+    sha256: str
+    samples: int
+
+    @property
+    def file(self) -> str:
+        """The file name, without the extension, as Asterisk wants it."""
+        return f"{self.language}/{self.name}-{self.version}"
+
+    @property
+    def evidence(self) -> str:
+        """What a ledger row keeps of it."""
+        return f"{self.name} v{self.version} {self.language} sha256:{self.sha256}"
+
+    @property
+    def length_ms(self) -> int:
+        return self.samples * 1000 // RATE
+
+
+class PromptLibrary:
+    """The prompts of one folder, checked when loaded."""
+
+    def __init__(self, prompts: Iterable[Prompt] = ()) -> None:
+        self._prompts = {(p.name, p.language): p for p in prompts}
+
+    def find(self, name: str, language: str) -> Prompt | None:
+        """The prompt in that language ("he" for "he-IL" too), or None: no other language is put
+        in its place, because a notice that was not understood is none."""
+        exact = self._prompts.get((name, language))
+        return exact or self._prompts.get((name, language.split("-")[0]))
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple["PromptLibrary", tuple[str, ...]]:
+        """Loads what is whole; returns with it one line for each prompt that is not."""
+        try:
+            entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            listed = [Prompt(**entry) for entry in entries]
+        except (OSError, ValueError, TypeError) as error:
+            return cls(), (f"{folder / MANIFEST}: {error}",)
+        whole, faults = [], []
+        for prompt in listed:
+            fault = _fault(folder / f"{prompt.file}.wav", prompt)
+            if fault:
+                faults.append(fault)
+            else:
+                whole.append(prompt)
+        return cls(whole), tuple(faults)
+
+
+def _fault(path: Path, prompt: Prompt) -> str | None:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if hashlib.sha256(data).hexdigest() != prompt.sha256:
+        return f"{path}: the audio is not the one in the manifest"
+    return None
+
+
+def build(folder: Path, texts: Iterable[PromptText]) -> tuple[Prompt, ...]:
+    """Speaks every text with espeak-ng and writes the folder with its manifest.
+
+    Raises PromptError when a tool is missing or a result is not plausible speech.
+    """
+    made = tuple(_make(folder, text) for text in texts)
+    manifest = folder / MANIFEST
+    draft = manifest.with_suffix(".part")
+    draft.write_text(json.dumps([asdict(p) for p in made], indent=1, ensure_ascii=False) + "\n")
+    draft.replace(manifest)
+    return made
+
+
+def _make(folder: Path, text: PromptText) -> Prompt:
+    target = folder / text.language / f"{text.name}-{text.version}.wav"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    spoken = target.with_suffix(".speech")
+    draft = target.with_suffix(".part")
+    _run(["espeak-ng", "-v", text.voice, "-w", str(spoken), "--", text.text])
+    convert = ["-r", str(RATE), "-c", "1", "-b", "16", "-t", "wav", str(draft)]
+    _run(["sox", "-t", "wav", str(spoken), *convert, "gain", "-n", "-3"])
+    spoken.unlink()
+    with wave.open(str(draft)) as audio:
+        samples = audio.getnframes()
+    if not RATE // 2 <= samples <= 60 * RATE:
+        raise PromptError(f"{target}: {samples / RATE:.1f} s is no plausible length for a prompt")
+    sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()
+    draft.replace(target)
+    return Prompt(text.name, text.language, text.version, text.text, sha256, samples)
+
+
+def _run(command: list[str]) -> None:
+    try:
+        subprocess.run(  # noqa: S603 - a fixed program with our own arguments, no shell
+            command, check=True, capture_output=True, timeout=SYNTHESIS_S
+        )
+    except FileNotFoundError as error:
+        raise PromptError(f"{command[0]} is not installed") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        raise PromptError(f"{command[0]} failed: {said[-1] if said else error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise PromptError(f"{command[0]} did not finish in {SYNTHESIS_S:g} s") from error

@@ -1,0 +1,1 @@
+"""What happens at call time: facts are gathered, the policy is asked, its answer performed."""

@@ -1,0 +1,85 @@
+"""The calls in progress, by call id and by channel."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from callguard.policy.facts import Direction
+from callguard.policy.rules import Obligation
+from callguard.storage.schema import calls
+
+BOUND = 50_000
+"""Most calls remembered; beyond it the oldest is forgotten here (its row is in the database)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A decided call, as its later steps need it. ``subject`` is the protected party's key."""
+
+    id: str
+    tenant: str
+    pbx: str
+    uniqueid: str
+    direction: Direction
+    purpose: str
+    subject: str
+    allowed: bool
+    reasons: tuple[str, ...]
+    obligations: frozenset[Obligation]
+    decided_at: datetime
+
+
+class CallBook:
+    """Calls that were decided and have not ended."""
+
+    def __init__(self) -> None:
+        self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._by_channel: dict[tuple[str, str], str] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: Call) -> None:
+        while len(self._calls) >= BOUND:
+            _, oldest = self._calls.popitem(last=False)
+            self._by_channel.pop((oldest.pbx, oldest.uniqueid), None)
+        self._calls[call.id] = call
+        self._by_channel[call.pbx, call.uniqueid] = call.id
+
+    def get(self, call_id: str) -> Call | None:
+        return self._calls.get(call_id)
+
+    def by_channel(self, pbx: str, uniqueid: str) -> Call | None:
+        """The call whose first channel this is."""
+        return self._calls.get(self._by_channel.get((pbx, uniqueid), ""))
+
+    def end(self, pbx: str, uniqueid: str) -> Call | None:
+        """Forgets the call whose first channel is gone, and returns it."""
+        call_id = self._by_channel.pop((pbx, uniqueid), None)
+        return self._calls.pop(call_id, None) if call_id is not None else None
+
+    def all(self) -> tuple[Call, ...]:
+        """The calls in progress, oldest first."""
+        return tuple(self._calls.values())
+
+
+def read_call(connection: Connection, call_id: str) -> Call | None:
+    """The call as the database has it: for steps that follow a restart of callguard."""
+    row = connection.execute(select(calls).where(calls.c.id == call_id)).one_or_none()
+    if row is None or row.tenant_id is None:
+        return None
+    return Call(
+        id=row.id,
+        tenant=row.tenant_id,
+        pbx=row.pbx,
+        uniqueid=row.uniqueid,
+        direction=row.direction,
+        purpose=row.purpose or "",
+        subject=row.subject,
+        allowed=row.verdict == "allow",
+        reasons=tuple(row.reasons),
+        obligations=frozenset(Obligation(o) for o in row.obligations),
+        decided_at=row.decided_at,
+    )

@@ -1,0 +1,128 @@
+"""From a request to a durable verdict."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from callguard.gate.callbook import Call
+from callguard.gate.request import Request, read_purpose
+from callguard.gate.room import Gate
+from callguard.ids import uuid7
+from callguard.policy.evaluate import evaluate
+from callguard.policy.facts import CallFacts, Purpose
+from callguard.policy.numbers import Number, parse_number
+from callguard.policy.rules import Verdict, refusal
+from callguard.retention.schedule import expires_at
+from callguard.storage.journal import Row
+from callguard.storage.schema import calls
+from callguard.tenants.tenant import DEFAULT_DAYS, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with the call it is about; ``row`` is what makes it durable."""
+
+    call_id: str
+    tenant: Tenant | None
+    verdict: Verdict
+    call: Call
+    row: Row
+
+
+def find_tenant(gate: Gate, request: Request) -> Tenant | None:
+    """Whose call it is: as the dialplan says, else by the line calling or the number called."""
+    if request.tenant:
+        return gate.tenants.get(request.tenant)
+    if request.direction == "inbound":
+        number = parse_number(request.number, gate.home_region)
+        return gate.tenants.by_number(number.key)
+    return gate.tenants.by_endpoint(request.channel, request.account_code)
+
+
+def decide(gate: Gate, request: Request) -> Decision:
+    """Gathers the facts and asks the policy. Acts on nothing."""
+    at = gate.clock.now()
+    tenant = find_tenant(gate, request)
+    region = tenant.settings.home_region if tenant else gate.home_region
+    called = parse_number(request.number, region)
+    caller = parse_number(request.caller, region)
+    subject = called if request.direction == "outbound" else caller
+    purpose: Purpose | None = None
+    if tenant is not None:
+        purpose = read_purpose(request.purpose, tenant.settings.purpose)
+    elif called.emergency and request.direction == "outbound":
+        purpose = "service"
+    verdict = _verdict(gate, request, tenant, purpose, at, (subject, caller, called))
+    call = Call(
+        id=str(uuid7(at)),
+        tenant=tenant.id if tenant else "",
+        pbx=request.pbx,
+        uniqueid=request.uniqueid,
+        direction=request.direction,
+        purpose=purpose or "",
+        subject=subject.key,
+        allowed=verdict.allowed,
+        reasons=verdict.reasons,
+        obligations=verdict.obligations,
+        decided_at=at,
+    )
+    row = Row(calls, _values(call, request, tenant, verdict, caller, called))
+    return Decision(call.id, tenant, verdict, call, row)
+
+
+def _verdict(
+    gate: Gate,
+    request: Request,
+    tenant: Tenant | None,
+    purpose: Purpose | None,
+    at: datetime,
+    ends: tuple[Number, Number, Number],
+) -> Verdict:
+    subject, caller, called = ends
+    if purpose is None:
+        if tenant is None:
+            named = f"{request.tenant!r}" if request.tenant else "of this line or number"
+            return refusal("gate.tenant", f"no tenant {named} is known")
+        return refusal("gate.purpose", f"{request.purpose[:32]!r} is not a purpose")
+    facts = CallFacts(
+        at=at,
+        tenant=tenant.id if tenant else "",
+        direction=request.direction,
+        purpose=purpose,
+        subject=subject,
+        caller=caller,
+        called=called,
+        opt_outs=gate.opt_outs.of(subject.key, tenant.id) if tenant and subject.known else (),
+        campaign=request.campaign or None,
+        agent=request.agent or None,
+    )
+    return evaluate(facts, gate.rules)
+
+
+def _values(
+    call: Call,
+    request: Request,
+    tenant: Tenant | None,
+    verdict: Verdict,
+    caller: Number,
+    called: Number,
+) -> dict[str, object]:
+    days = tenant.days("verdict") if tenant else DEFAULT_DAYS
+    return {
+        "id": call.id,
+        "tenant_id": tenant.id if tenant else None,
+        "pbx": call.pbx,
+        "uniqueid": call.uniqueid,
+        "direction": call.direction,
+        "purpose": call.purpose or None,
+        "campaign": request.campaign or None,
+        "agent": request.agent or None,
+        "subject": call.subject[:40],
+        "caller": (caller.key or caller.raw)[:80],
+        "called": (called.key or called.raw)[:80],
+        "verdict": verdict.decision,
+        "reasons": list(verdict.reasons),
+        "obligations": sorted(o.value for o in verdict.obligations),
+        "findings": [finding.as_json() for finding in verdict.findings],
+        "decided_at": call.decided_at,
+        "expires_at": expires_at(call.decided_at, days),
+    }

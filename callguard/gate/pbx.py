@@ -1,0 +1,85 @@
+"""One Asterisk as the service follows it: its manager session and its living channels."""
+
+import random
+import ssl
+from collections.abc import Callable
+
+import structlog
+
+from callguard.ami.calls import EVENTS, Change, LiveCalls
+from callguard.ami.session import AmiSession
+from callguard.ami.settings import AmiSettings, Connector, tcp_connect
+from callguard.ami.wire import Message
+from callguard.clock import Clock
+from callguard.config import Asterisk
+
+log = structlog.get_logger(__name__)
+
+CDR = "Cdr"
+
+
+class Pbx:
+    """Follows one Asterisk. ``on_change`` gets each change of its channels, ``on_resync`` is told
+    when the list of channels is whole again, ``on_cdr`` gets its call records."""
+
+    def __init__(
+        self,
+        settings: Asterisk,
+        clock: Clock,
+        *,
+        on_change: Callable[["Pbx", Change], None],
+        on_resync: Callable[["Pbx"], None],
+        on_cdr: Callable[["Pbx", Message], None],
+        connect: Connector = tcp_connect,
+    ) -> None:
+        self.name = settings.name
+        self.live = LiveCalls()
+        self._clock = clock
+        self._on_change = on_change
+        self._on_resync = on_resync
+        self._on_cdr = on_cdr
+        self.session = AmiSession(
+            ami_settings(settings),
+            on_event=self._event,
+            on_up=self._up,
+            on_down=self._down,
+            connect=connect,
+            rng=random.Random(),
+            clock=clock,
+        )
+
+    def _event(self, message: Message) -> None:
+        if message.name == CDR:
+            self._on_cdr(self, message)
+            return
+        for change in self.live.apply(message, self._clock.monotonic()):
+            self._on_change(self, change)
+
+    async def _up(self, session: AmiSession) -> None:
+        at = self._clock.monotonic()
+        channels = await session.action_list("CoreShowChannels")
+        for change in self.live.resync(channels, at):
+            self._on_change(self, change)
+        log.info("ami_up", pbx=self.name, channels=len(self.live.channels))
+        self._on_resync(self)
+
+    def _down(self, reason: str) -> None:
+        log.error("ami_down", pbx=self.name, reason=reason)
+
+
+def ami_settings(settings: Asterisk) -> AmiSettings:
+    """Raises ConfigError where the secret cannot be read, OSError for a bad CA file."""
+    tls = None
+    if settings.tls:
+        cafile = str(settings.tls_ca_file) if settings.tls_ca_file else None
+        tls = ssl.create_default_context(cafile=cafile)
+    return AmiSettings(
+        name=settings.name,
+        host=settings.host,
+        port=settings.port,
+        username=settings.username,
+        secret=settings.secret(),
+        tls=tls,
+        allow_plain=settings.allow_plain_login,
+        wanted=frozenset({*EVENTS, CDR}),
+    )

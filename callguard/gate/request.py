@@ -1,0 +1,71 @@
+"""What a dialplan asks of the gate, read from the AGI environment. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from callguard.policy.facts import PURPOSES, Direction, Purpose
+
+MAX_TEXT = 128
+"""Longest campaign or agent taken over from the dialplan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. Empty texts are what the dialplan left out."""
+
+    direction: Direction
+    pbx: str
+    uniqueid: str
+    channel: str
+    number: str
+    caller: str
+    tenant: str
+    purpose: str
+    campaign: str
+    agent: str
+    account_code: str
+
+
+def read_request(
+    direction: Direction, values: Mapping[str, str], query: Mapping[str, str]
+) -> Request:
+    """Takes the AGI variables (``agi_…``) and the query of the AGI address."""
+    return Request(
+        direction=direction,
+        pbx=query.get("pbx", "asterisk")[:63],
+        uniqueid=values.get("agi_uniqueid", "")[:150],
+        channel=values.get("agi_channel", ""),
+        number=query.get("number", ""),
+        caller=values.get("agi_callerid", ""),
+        tenant=query.get("tenant", ""),
+        purpose=query.get("purpose", ""),
+        campaign=query.get("campaign", "")[:MAX_TEXT],
+        agent=query.get("agent", "")[:MAX_TEXT],
+        account_code=values.get("agi_accountcode", ""),
+    )
+
+
+def read_purpose(text: str, default: Purpose) -> Purpose | None:
+    """The purpose named, the tenant's own where none is, None where it is no purpose at all."""
+    if not text:
+        return default
+    return next((purpose for purpose in PURPOSES if purpose == text), None)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the gate has done since it started, for the page and the metrics."""
+
+    verdicts: dict[tuple[str, str], int] = field(default_factory=dict)
+    not_durable: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    notices: dict[str, int] = field(default_factory=dict)
+
+    def verdict(self, direction: str, decision: str) -> None:
+        self.verdicts[direction, decision] = self.verdicts.get((direction, decision), 0) + 1
+
+    def fault(self, kind: str) -> None:
+        self.faults[kind] = self.faults.get(kind, 0) + 1
+
+    def notice(self, state: str) -> None:
+        self.notices[state] = self.notices.get(state, 0) + 1

@@ -1,0 +1,1 @@
+"""Recordings: the spool, the sealed format, the keys and the object store."""

@@ -1,0 +1,335 @@
+"""Where sealed payloads live. A store keeps named, immutable objects; a folder is the default one.
+
+The calls block: from the event loop they are made in a thread. An object appears under its name
+whole or not at all; while it is written it is a part, which outlives a crash and can be resumed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from callguard.recording.durable import sync_folder
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class ObjectStoreError(Exception):
+    """The store cannot do what was asked (disk full, unreachable, name refused). One clear line."""
+
+
+class ObjectMissing(ObjectStoreError):  # noqa: N818 - an answer, not a malfunction
+    """There is no object, or no part, of that name."""
+
+
+class ObjectWriter(Protocol):
+    """An object on its way. Leaving its `with` block without `commit` keeps the part for later."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far; after a resume, bytes found."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Append. When it raises ObjectStoreError, nothing of `data` has been kept."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Drop what follows `size` bytes: a torn chunk found after a crash."""
+        ...
+
+    def sync(self) -> None:
+        """Return once all that was written would survive a power cut."""
+        ...
+
+    def commit(self) -> None:
+        """Make the object appear under its name, whole and durable, and close the writer."""
+        ...
+
+    def abort(self) -> None:
+        """Destroy the part and close the writer."""
+        ...
+
+    def close(self) -> None:
+        """Close the writer and keep the part. Does nothing once closed."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class ObjectStore(Protocol):
+    """Named, immutable byte strings. Everything raises ObjectStoreError."""
+
+    def put(self, name: str, pieces: Iterable[bytes]) -> int:
+        """Store a whole object durably and return its size; nothing remains of a failed attempt."""
+        ...
+
+    def writer(self, name: str, *, resume: bool = False) -> ObjectWriter:
+        """Begin an object, or take up its part again. Raises ObjectMissing when there is none."""
+        ...
+
+    def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        """Return `size` bytes from `offset`, fewer at the end. Raises ObjectMissing."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes of the object. Raises ObjectMissing."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether the object is there, whole."""
+        ...
+
+    def delete(self, names: Iterable[str]) -> int:
+        """Remove objects and parts for good; those already gone do not matter. Counts the found."""
+        ...
+
+    def names(self) -> Iterator[str]:
+        """The names of all objects, in no order."""
+        ...
+
+    def parts(self) -> list[str]:
+        """The names of the parts that were begun and not committed, sorted."""
+        ...
+
+
+class FolderStore:
+    """Objects as files, spread over 256 folders by a hash of their names."""
+
+    def __init__(self, root: Path) -> None:
+        """Make the folders that are missing, readable by this user alone."""
+        self._objects = root / "objects"
+        self._parts = root / "parts"
+        with _named_failure("prepare", "store"):
+            for folder in (root, self._objects, self._parts):
+                _make_folder(folder)
+
+    def put(self, name: str, pieces: Iterable[bytes]) -> int:
+        """See ObjectStore.put."""
+        with self.writer(name) as writer:
+            try:
+                for piece in pieces:
+                    writer.write(piece)
+                size = writer.size
+                writer.commit()
+            except BaseException:
+                writer.abort()
+                raise
+        return size
+
+    def writer(self, name: str, *, resume: bool = False) -> FolderWriter:
+        """See ObjectStore.writer. Raises ObjectStoreError when the part is in use or in the way."""
+        return FolderWriter(self._parts / _checked(name), self._path(name), resume=resume)
+
+    def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        """See ObjectStore.read."""
+        if offset < 0 or (size is not None and size < 0):
+            raise ValueError("an offset or a size is negative")
+        with _named_failure("read", name), self._path(name).open("rb") as file:
+            file.seek(offset)
+            return file.read(-1 if size is None else size)
+
+    def size(self, name: str) -> int:
+        """See ObjectStore.size."""
+        with _named_failure("read", name):
+            return self._path(name).stat().st_size
+
+    def exists(self, name: str) -> bool:
+        """See ObjectStore.exists."""
+        try:
+            self.size(name)
+        except ObjectMissing:
+            return False
+        return True
+
+    def delete(self, names: Iterable[str]) -> int:
+        """See ObjectStore.delete. Each touched folder is synced once: batches are cheap."""
+        found = 0
+        touched: set[Path] = set()
+        for name in names:
+            gone = False
+            for path in (self._path(name), self._parts / name):
+                with _named_failure("delete", name):
+                    try:
+                        path.unlink()
+                        gone = True
+                    except FileNotFoundError:
+                        pass  # perhaps removed just before a crash: its folder is synced anyhow
+                touched.add(path.parent)
+            found += gone
+        for folder in touched:
+            with _named_failure("delete from", folder.name):
+                if folder.exists():
+                    sync_folder(folder)
+        return found
+
+    def names(self) -> Iterator[str]:
+        """See ObjectStore.names."""
+        with _named_failure("list", "store"):
+            for shard in self._objects.iterdir():
+                for path in shard.iterdir():
+                    yield path.name
+
+    def parts(self) -> list[str]:
+        """See ObjectStore.parts."""
+        with _named_failure("list", "store"):
+            return sorted(path.name for path in self._parts.iterdir())
+
+    def _path(self, name: str) -> Path:
+        # By hash: time-ordered names would all fall into one folder.
+        shard = hashlib.sha256(_checked(name).encode("ascii")).hexdigest()[:2]
+        return self._objects / shard / name
+
+
+class FolderWriter:
+    """A part file, locked while it is open."""
+
+    def __init__(self, part: Path, target: Path, *, resume: bool) -> None:
+        self._part = part
+        self._target = target
+        self._failed = False
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags |= 0 if resume else os.O_CREAT | os.O_EXCL
+        with self._failure("begin"):
+            if target.exists():
+                raise ObjectStoreError(f"object {target.name} is already there")
+            self._descriptor: int | None = os.open(part, flags, 0o600)
+        try:
+            with self._failure("begin"):
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not resume:
+                    sync_folder(part.parent)
+                self._size = os.lseek(self._descriptor, 0, os.SEEK_END)
+        except ObjectStoreError:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """See ObjectWriter.size."""
+        return self._size
+
+    def write(self, data: bytes) -> None:
+        """See ObjectWriter.write."""
+        descriptor = self._usable()
+        try:
+            with self._failure("write"), memoryview(data) as view:
+                written = 0
+                while written < len(view):
+                    written += os.pwrite(descriptor, view[written:], self._size + written)
+        except ObjectStoreError:
+            self._failed = True
+            with self._failure("undo a write to"):
+                os.ftruncate(descriptor, self._size)
+            self._failed = False
+            raise
+        self._size += len(data)
+
+    def truncate(self, size: int) -> None:
+        """See ObjectWriter.truncate."""
+        if not 0 <= size <= self._size:
+            raise ValueError(f"cannot truncate {self._size} bytes to {size}")
+        with self._failure("truncate"):
+            os.ftruncate(self._usable(), size)
+        self._size = size
+
+    def sync(self) -> None:
+        """See ObjectWriter.sync. After a failure the writer is of no more use."""
+        descriptor = self._usable()
+        # A failed sync may have dropped the data, and a second one would not say so.
+        self._failed = True
+        with self._failure("write"):
+            os.fdatasync(descriptor)
+        self._failed = False
+
+    def commit(self) -> None:
+        """See ObjectWriter.commit."""
+        self.sync()
+        with self._failure("commit"):
+            _make_folder(self._target.parent)
+            if self._target.exists():
+                raise ObjectStoreError(f"object {self._target.name} is already there")
+            self._part.rename(self._target)
+            sync_folder(self._target.parent)
+            sync_folder(self._part.parent)
+        self.close()
+
+    def abort(self) -> None:
+        """See ObjectWriter.abort."""
+        if self._descriptor is None:
+            return
+        self.close()
+        with self._failure("abort"):
+            self._part.unlink(missing_ok=True)
+            sync_folder(self._part.parent)
+
+    def close(self) -> None:
+        """See ObjectWriter.close."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _usable(self) -> int:
+        if self._descriptor is None:
+            raise ObjectStoreError(f"object {self._target.name} is no longer being written")
+        if self._failed:
+            raise ObjectStoreError(f"object {self._target.name} failed before and is in doubt")
+        return self._descriptor
+
+    @contextmanager
+    def _failure(self, action: str) -> Iterator[None]:
+        with _named_failure(action, self._target.name):
+            yield
+
+
+@contextmanager
+def _named_failure(action: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise ObjectMissing(f"cannot {action} object {name}: there is none") from None
+    except FileExistsError:
+        raise ObjectStoreError(f"cannot {action} object {name}: a part is in the way") from None
+    except BlockingIOError:
+        raise ObjectStoreError(f"cannot {action} object {name}: it is being written") from None
+    except OSError as error:
+        raise ObjectStoreError(f"cannot {action} object {name}: {error.strerror}") from None
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ObjectStoreError(f"{name[:40]!r} is not the name of an object")
+    return name
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    sync_folder(folder.parent)

@@ -1,0 +1,1 @@
+"""When every trace must be gone, and seeing to it."""

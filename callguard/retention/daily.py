@@ -1,0 +1,49 @@
+"""When the daily purge runs."""
+
+import asyncio
+from datetime import datetime, time, timedelta
+
+import structlog
+
+from callguard.clock import Clock
+from callguard.recording.objects import ObjectStore
+from callguard.retention.purge import Certificate, Write, purge
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 30.0
+"""Longest sleep between two looks at the clock, so that a clock that is set is noticed."""
+
+
+def next_run(now: datetime, at: str) -> datetime:
+    """The next time of day ``at`` ("HH:MM", UTC) after ``now``."""
+    today = datetime.combine(now.date(), time.fromisoformat(at), tzinfo=now.tzinfo)
+    return today if today > now else today + timedelta(days=1)
+
+
+class DailyPurge:
+    """Purges once a day, and remembers the last certificate for the page."""
+
+    def __init__(self, write: Write, store: ObjectStore, clock: Clock, at: str) -> None:
+        self._write = write
+        self._store = store
+        self._clock = clock
+        self._at = at
+        self.last: Certificate | None = None
+        self.fault: str | None = None
+        self.next = next_run(clock.now(), at)
+
+    async def run(self) -> None:
+        """Purges for ever."""
+        while True:
+            left = (self.next - self._clock.now()).total_seconds()
+            if left > 0:
+                await asyncio.sleep(min(left, LOOK_S))
+                continue
+            try:
+                self.last = await purge(self._write, self._store, self._clock, actor="callguard")
+                self.fault = None
+            except Exception as error:  # the next day tries again; the page shows the fault
+                self.fault = str(error)
+                log.error("purge_failed", reason=self.fault)
+            self.next = next_run(self._clock.now(), self._at)

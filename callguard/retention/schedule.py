@@ -1,0 +1,8 @@
+"""The instant at which a record must be gone. Pure."""
+
+from datetime import datetime, timedelta
+
+
+def expires_at(since: datetime, days: int) -> datetime:
+    """The instant ``days`` days of 24 hours after ``since``; from it on the record is hidden."""
+    return since + timedelta(days=days)

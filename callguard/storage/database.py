@@ -1,0 +1,96 @@
+"""Connections: one writing engine and one reading engine on the same database."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+T = TypeVar("T")
+
+BUSY_MS = 1_500
+"""How long SQLite waits for another writer; below the 2 s in which a verdict must be durable."""
+
+READERS = 4
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used; one line that says why."""
+
+
+class Database:
+    """A database, opened. Synchronous inside; ``read`` is for the event loop."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except SQLAlchemyError as error:
+            raise DatabaseError("the database address cannot be read") from error
+        if parsed.get_backend_name() != "sqlite":
+            raise DatabaseError(f"{parsed.get_backend_name()} is not a database callguard knows")
+        self.url = parsed
+        self._engine = create_engine(parsed, pool_size=READERS + 2, max_overflow=4)
+        event.listen(self._engine, "connect", _open_sqlite)
+        event.listen(self._engine, "begin", _begin_sqlite)
+        self._writing = self._engine.execution_options(callguard_writes=True)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
+
+    @property
+    def engine(self) -> Engine:
+        """The reading engine."""
+        return self._engine
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One writing transaction, committed at the end.
+
+        Raises sqlalchemy.exc.OperationalError when it cannot be had or be made durable.
+        """
+        with self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One reading transaction."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    async def read(self, query: Callable[[Connection], T], *, timeout: float = 2.0) -> T:
+        """Runs ``query`` in a reading thread. Raises TimeoutError after ``timeout`` seconds."""
+
+        def run() -> T:
+            with self.reading() as connection:
+                return query(connection)
+
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(timeout):
+            return await loop.run_in_executor(self._readers, run)
+
+    def close(self) -> None:
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._engine.dispose()
+
+
+def _open_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite alone
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_MS}",
+        "secure_delete=ON",  # what is purged is overwritten, not only unlinked
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer asks for the lock at once; upgrading a read later could fail past the busy time-out.
+    writes = connection.get_execution_options().get("callguard_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

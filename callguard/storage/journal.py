@@ -1,0 +1,217 @@
+"""The journal: every call-time write goes through one writer with group commit.
+
+Writers await their own commit. While one group is being committed the next one gathers, so a
+commit's fsync is shared by all who came meanwhile. What fails in a group is tried again alone,
+so that one bad row never takes its neighbours down.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+import structlog
+from sqlalchemy import Connection, Table, insert
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from callguard.clock import Clock
+from callguard.storage.database import Database
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+GROUP = 512
+"""Most writes in one commit."""
+
+PENDING = 20_000
+"""Most writes waiting; beyond it the database is not keeping up and new ones are refused."""
+
+
+class NotDurableError(RuntimeError):
+    """The write is not known to be on disk; whoever asked must act as if it had not happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row to insert."""
+
+    table: Table
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write(Generic[T]):
+    done: "asyncio.Future[T | None]"
+    rows: tuple[Row, ...] = ()
+    work: Callable[[Connection], T] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What the status page and readiness see."""
+
+    pending: int
+    commits: int
+    writes: int
+    failures: int
+    failing: str | None
+
+
+class Journal:
+    """The one writer of this process. Start it inside a running loop; close it to flush."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._waiting: deque[_Write[object]] = deque()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="db-write")
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._commits = self._writes = self._failures = 0
+        self._failing: str | None = None
+        self._group_since: float | None = None
+
+    def start(self) -> asyncio.Task[None]:
+        """Starts the writer task; its owner should watch it."""
+        self._task = asyncio.create_task(self._run(), name="journal")
+        return self._task
+
+    def state(self) -> JournalState:
+        failing = self._failing
+        if failing is None and self._group_since is not None:
+            stuck = self._clock.monotonic() - self._group_since
+            failing = f"a commit has taken {stuck:.0f} s" if stuck > 2.0 else None
+        return JournalState(
+            len(self._waiting), self._commits, self._writes, self._failures, failing
+        )
+
+    async def insert(self, *rows: Row, timeout: float = 2.0) -> None:
+        """Makes rows durable, together. Raises NotDurableError."""
+        await self._submit(rows, None, timeout)
+
+    async def write(self, work: Callable[[Connection], T], *, timeout: float = 2.0) -> T:
+        """Runs ``work`` in a writing transaction and returns its value once durable.
+
+        ``work`` may run twice (alone, after its group failed), so it must not act outside the
+        database. Raises NotDurableError, or what ``work`` itself raised.
+        """
+        return cast("T", await self._submit((), work, timeout))
+
+    async def close(self) -> None:
+        """Commits what waits and stops. What cannot be committed fails with NotDurableError."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _submit(
+        self, rows: Sequence[Row], work: Callable[[Connection], T] | None, timeout: float
+    ) -> object:
+        if self._closing:
+            raise NotDurableError("the journal is closed")
+        if len(self._waiting) >= PENDING:
+            raise NotDurableError("the journal is full")
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(done, tuple(rows), work))
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout):
+                return await done
+        except TimeoutError as error:
+            self._failures += 1
+            raise NotDurableError(f"not durable within {timeout:g} s") from error
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while group := self._next_group():
+                self._group_since = self._clock.monotonic()
+                results = await loop.run_in_executor(self._thread, self._commit, group)
+                self._group_since = None
+                self._settle(group, results)
+            if self._closing:
+                return
+
+    def _next_group(self) -> list[_Write[object]]:
+        group: list[_Write[object]] = []
+        while self._waiting and len(group) < GROUP:
+            write = self._waiting.popleft()
+            if not write.done.done():  # who gave up waiting must not find it written later
+                group.append(write)
+        return group
+
+    def _commit(self, group: Sequence[_Write[object]]) -> list[object]:
+        try:
+            with self._database.writing() as connection:
+                return _apply(connection, group)
+        except OperationalError as error:
+            return [error] * len(group)
+        except Exception as error:
+            if len(group) == 1:
+                return [error]
+            return [result for write in group for result in self._commit([write])]
+
+    def _settle(self, group: Sequence[_Write[object]], results: Sequence[object]) -> None:
+        failed: Exception | None = None
+        for write, result in zip(group, results, strict=True):
+            if isinstance(result, OperationalError):
+                failed = result
+                reason = _reason(result)
+                if not write.done.done():
+                    write.done.set_exception(NotDurableError(reason))
+            elif write.done.done():
+                continue
+            elif isinstance(result, Exception):
+                error = (
+                    NotDurableError(_reason(result))
+                    if isinstance(result, SQLAlchemyError)
+                    else result
+                )
+                self._failures += 1
+                write.done.set_exception(error)
+            else:
+                write.done.set_result(result)
+        if failed is None:
+            if self._failing is not None:
+                log.info("database_writes_again")
+            self._failing = None
+            self._commits += 1
+            self._writes += len(group)
+        else:
+            self._failures += len(group)
+            if self._failing is None:
+                log.error("database_does_not_write", reason=_reason(failed))
+            self._failing = _reason(failed)
+
+
+def _apply(connection: Connection, group: Iterable[_Write[object]]) -> list[object]:
+    """Applies a group in order; neighbouring inserts are joined by table."""
+    results: list[object] = []
+    gathered: dict[Table, list[Mapping[str, object]]] = {}
+    for write in group:
+        if write.work is not None:
+            _flush(connection, gathered)
+            results.append(write.work(connection))
+            continue
+        for row in write.rows:
+            gathered.setdefault(row.table, []).append(row.values)
+        results.append(None)
+    _flush(connection, gathered)
+    return results
+
+
+def _flush(connection: Connection, gathered: dict[Table, list[Mapping[str, object]]]) -> None:
+    for table, rows in gathered.items():
+        connection.execute(insert(table), [dict(row) for row in rows])
+    gathered.clear()
+
+
+def _reason(error: Exception) -> str:
+    origin = getattr(error, "orig", None)
+    return str(origin if origin is not None else error).splitlines()[0]

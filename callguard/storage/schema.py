@@ -1,0 +1,251 @@
+"""The tables. One schema for every database; instants are ``Instant``, ids are UUID text.
+
+``expires_at`` is a promise: from that instant the row is hidden from every reader, and the next
+purge takes it. NULL means that no date is known yet.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from callguard.storage.types import Instant
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
+
+
+def _tenant(*, nullable: bool = False) -> Column[str]:
+    return Column("tenant_id", String(63), ForeignKey("tenants.id"), nullable=nullable)
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+tenant_numbers = Table(
+    "tenant_numbers",
+    metadata,
+    Column("number", String(40), primary_key=True),
+    _tenant(),
+)
+
+tenant_endpoints = Table(
+    "tenant_endpoints",
+    metadata,
+    Column("endpoint", String(128), primary_key=True),
+    _tenant(),
+)
+
+tenant_recipients = Table(
+    "tenant_recipients",
+    metadata,
+    Column("id", _SEQUENCE, primary_key=True),
+    _tenant(),
+    Column("recipient", Text, nullable=False),
+    Column("added_at", Instant, nullable=False),
+)
+
+tenant_keys = Table(
+    "tenant_keys",
+    metadata,
+    Column("id", _SEQUENCE, primary_key=True),
+    _tenant(),
+    Column("version", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("wrapped_identity", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("tenant_id", "version"),
+)
+
+tenant_retention = Table(
+    "tenant_retention",
+    metadata,
+    Column("tenant_id", String(63), ForeignKey("tenants.id"), primary_key=True),
+    Column("data_class", String(32), primary_key=True),
+    Column("days", Integer, nullable=False),
+)
+
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True),
+    _tenant(nullable=True),
+    Column("subject", String(40), nullable=False),
+    Column("standing", Boolean, nullable=False),
+    Column("purposes", JSON, nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("call_id", String(36)),
+    Column("prompt", Text),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text),
+    Column("at", Instant, nullable=False),
+    Index(None, "subject"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _tenant(nullable=True),
+    Column("pbx", String(63), nullable=False),
+    Column("uniqueid", String(150), nullable=False),
+    Column("direction", String(8), nullable=False),
+    Column("purpose", String(16)),
+    Column("campaign", Text),
+    Column("agent", Text),
+    Column("subject", String(40), nullable=False),
+    Column("caller", String(80), nullable=False),
+    Column("called", String(80), nullable=False),
+    Column("verdict", String(8), nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("obligations", JSON, nullable=False),
+    Column("findings", JSON, nullable=False),
+    Column("decided_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Index(None, "decided_at"),
+    Index(None, "expires_at"),
+    Index(None, "subject"),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _tenant(),
+    Column("call_id", String(36), nullable=False),
+    Column("subject", String(40), nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("language", String(16), nullable=False),
+    Column("heard_ms", Integer, nullable=False),
+    Column("length_ms", Integer, nullable=False),
+    Column("answer", String(4)),
+    Column("at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Index(None, "call_id"),
+    Index(None, "expires_at"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _tenant(),
+    Column("call_id", String(36), nullable=False),
+    Column("pbx", String(63), nullable=False),
+    Column("channel_uniqueid", String(150), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("spool_name", String(80), nullable=False),
+    Column("encoding", String(16), nullable=False),
+    Column("header", LargeBinary),
+    Column("wrapped_file_key", LargeBinary),
+    Column("payload", String(120)),
+    Column("plain_bytes", BigInteger),
+    Column("sealed_bytes", BigInteger),
+    Column("payload_sha256", String(64)),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("sealed_at", Instant),
+    Column("expires_at", Instant),
+    Index(None, "call_id"),
+    Index(None, "state"),
+    Index(None, "expires_at"),
+)
+
+call_records = Table(
+    "call_records",
+    metadata,
+    Column("id", _SEQUENCE, primary_key=True),
+    Column("pbx", String(63), nullable=False),
+    Column("uniqueid", String(150), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("linkedid", String(150), nullable=False),
+    Column("call_id", String(36)),
+    _tenant(nullable=True),
+    Column("caller", String(80), nullable=False),
+    Column("called", String(80), nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("peer_channel", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+    Column("ended_at", Instant, nullable=False),
+    Column("duration_s", Integer, nullable=False),
+    Column("billed_s", Integer, nullable=False),
+    Column("disposition", String(16), nullable=False),
+    Column("userfield", Text, nullable=False),
+    Column("source", String(8), nullable=False),
+    Column("expires_at", Instant),
+    UniqueConstraint("pbx", "uniqueid", "sequence"),
+    Index(None, "call_id"),
+    Index(None, "expires_at"),
+)
+
+cdr_cursors = Table(
+    "cdr_cursors",
+    metadata,
+    Column("pbx", String(63), primary_key=True),
+    Column("inode", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("tenant", String(63)),
+    Column("target", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True),
+    Column("data_class", String(32), nullable=False),
+    Column("object_id", String(200), nullable=False, unique=True),
+    Column("payload", String(120)),
+    Column("at", Instant, nullable=False),
+    Column("done_at", Instant),
+)
+
+purges = Table(
+    "purges",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("certificate", JSON, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Tenants: whose calls these are, and what they chose."""

@@ -1,0 +1,98 @@
+"""All tenants in memory, so that a call is placed with its tenant without asking the database."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from callguard.storage.schema import (
+    tenant_endpoints,
+    tenant_keys,
+    tenant_numbers,
+    tenant_recipients,
+    tenant_retention,
+    tenants,
+)
+from callguard.tenants.tenant import Tenant, TenantSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    stamp: tuple[object, ...]
+    tenants: dict[str, Tenant]
+    numbers: dict[str, str]
+    endpoints: dict[str, str]
+
+
+class TenantDirectory:
+    """A read-mostly image of the tenants; ``refresh`` makes it follow the database."""
+
+    def __init__(self) -> None:
+        self._image = _Image((), {}, {}, {})
+
+    def get(self, tenant_id: str) -> Tenant | None:
+        return self._image.tenants.get(tenant_id)
+
+    def all(self) -> tuple[Tenant, ...]:
+        return tuple(self._image.tenants.values())
+
+    def by_number(self, e164: str) -> Tenant | None:
+        """Whose number was called."""
+        owner = self._image.numbers.get(e164)
+        return self._image.tenants.get(owner) if owner is not None else None
+
+    def by_endpoint(self, channel: str, account_code: str = "") -> Tenant | None:
+        """Whose line is calling: by endpoint (``PJSIP/agent1`` of ``PJSIP/agent1-0000002a``),
+        then by account code."""
+        endpoint = channel.rpartition("-")[0] or channel
+        owner = self._image.endpoints.get(endpoint)
+        if owner is None and account_code:
+            owner = self._image.endpoints.get(account_code)
+        return self._image.tenants.get(owner) if owner is not None else None
+
+    def refresh(self, connection: Connection) -> None:
+        """Reads the tenants anew if any was changed since the last time."""
+        stamp = tuple(connection.execute(_STAMP).one())
+        if stamp != self._image.stamp:
+            self._image = _load(connection, stamp)
+
+
+_STAMP = select(func.count(), func.max(tenants.c.updated_at)).select_from(tenants)
+
+
+def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
+    recipients: dict[str, list[str]] = defaultdict(list)
+    newest = (
+        select(tenant_keys.c.tenant_id, func.max(tenant_keys.c.version).label("version"))
+        .group_by(tenant_keys.c.tenant_id)
+        .subquery()
+    )
+    own = select(tenant_keys.c.tenant_id, tenant_keys.c.recipient).join(
+        newest,
+        (tenant_keys.c.tenant_id == newest.c.tenant_id)
+        & (tenant_keys.c.version == newest.c.version),
+    )
+    for tenant_id, recipient in connection.execute(own):
+        recipients[tenant_id].append(recipient)
+    outside = select(tenant_recipients.c.tenant_id, tenant_recipients.c.recipient)
+    for tenant_id, recipient in connection.execute(outside.order_by(tenant_recipients.c.id)):
+        recipients[tenant_id].append(recipient)
+    retention: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in connection.execute(select(tenant_retention)):
+        retention[row.tenant_id][row.data_class] = row.days
+    found = {}
+    for row in connection.execute(select(tenants)):
+        values = row.settings if isinstance(row.settings, dict) else json.loads(row.settings)
+        found[row.id] = Tenant(
+            id=row.id,
+            name=row.name,
+            settings=TenantSettings.model_validate(values),
+            recipients=tuple(recipients[row.id]),
+            retention=dict(retention[row.id]),
+        )
+    numbers = {row.number: row.tenant_id for row in connection.execute(select(tenant_numbers))}
+    endpoints = {
+        row.endpoint: row.tenant_id for row in connection.execute(select(tenant_endpoints))
+    }
+    return _Image(stamp, found, numbers, endpoints)

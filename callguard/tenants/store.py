@@ -1,0 +1,130 @@
+"""Making tenants and changing what belongs to them. Synchronous, inside a writing transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from callguard.audit.log import Entry, append
+from callguard.policy.numbers import parse_number
+from callguard.storage.schema import (
+    tenant_endpoints,
+    tenant_keys,
+    tenant_numbers,
+    tenant_recipients,
+    tenant_retention,
+    tenants,
+)
+from callguard.tenants.tenant import (
+    RETENTION_CLASSES,
+    TenantError,
+    TenantSettings,
+    check_id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A tenant's identity as it is kept: the private half wrapped by the master key."""
+
+    kind: str
+    recipient: str
+    wrapped_identity: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewTenant:
+    """What ``add`` is given. ``own_key`` is None where only outside recipients may open."""
+
+    id: str
+    name: str
+    settings: TenantSettings
+    own_key: OwnKey | None
+    recipients: Sequence[str] = ()
+    numbers: Sequence[str] = ()
+    endpoints: Sequence[str] = ()
+
+
+def add(connection: Connection, new: NewTenant, *, at: datetime, actor: str) -> None:
+    """Adds a tenant with all that belongs to it. Raises TenantError; then nothing was added."""
+    check_id(new.id)
+    if new.own_key is None and not new.recipients:
+        raise TenantError(f"tenant {new.id} would have no key at all")
+    if connection.execute(select(tenants.c.id).where(tenants.c.id == new.id)).first():
+        raise TenantError(f"tenant {new.id} exists already")
+    connection.execute(
+        insert(tenants).values(
+            id=new.id,
+            name=new.name,
+            settings=new.settings.model_dump(mode="json"),
+            created_at=at,
+            updated_at=at,
+        )
+    )
+    if new.own_key is not None:
+        connection.execute(
+            insert(tenant_keys).values(
+                tenant_id=new.id,
+                version=1,
+                kind=new.own_key.kind,
+                recipient=new.own_key.recipient,
+                wrapped_identity=new.own_key.wrapped_identity,
+                created_at=at,
+            )
+        )
+    for recipient in new.recipients:
+        connection.execute(
+            insert(tenant_recipients).values(tenant_id=new.id, recipient=recipient, added_at=at)
+        )
+    for raw in new.numbers:
+        _own_number(connection, new, raw)
+    for endpoint in new.endpoints:
+        try:
+            with connection.begin_nested():
+                connection.execute(
+                    insert(tenant_endpoints).values(endpoint=endpoint, tenant_id=new.id)
+                )
+        except IntegrityError as error:
+            raise TenantError(f"endpoint {endpoint} belongs to a tenant already") from error
+    append(connection, Entry(at, actor, "tenant.add", new.id, tenant=new.id))
+
+
+def _own_number(connection: Connection, new: NewTenant, raw: str) -> None:
+    number = parse_number(raw, new.settings.home_region)
+    if not number.known:
+        raise TenantError(f"{raw!r} is no telephone number")
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(tenant_numbers).values(number=number.key, tenant_id=new.id))
+    except IntegrityError as error:
+        raise TenantError(f"number {raw} belongs to a tenant already") from error
+
+
+def set_retention(
+    connection: Connection, tenant_id: str, data_class: str, days: int, *, at: datetime, actor: str
+) -> None:
+    """Sets how many days a tenant's records of a class are kept, for records to come.
+
+    Raises TenantError.
+    """
+    if data_class not in RETENTION_CLASSES:
+        known = ", ".join(RETENTION_CLASSES)
+        raise TenantError(f"{data_class!r} is no data class; known: {known}")
+    if not 0 <= days <= 36_525:
+        raise TenantError(f"{days} days is not between 0 and 36525")
+    touched = connection.execute(
+        update(tenants).where(tenants.c.id == tenant_id).values(updated_at=at)
+    )
+    if touched.rowcount == 0:
+        raise TenantError(f"there is no tenant {tenant_id}")
+    where = (tenant_retention.c.tenant_id == tenant_id) & (
+        tenant_retention.c.data_class == data_class
+    )
+    connection.execute(delete(tenant_retention).where(where))
+    connection.execute(
+        insert(tenant_retention).values(tenant_id=tenant_id, data_class=data_class, days=days)
+    )
+    details = {"class": data_class, "days": days}
+    append(connection, Entry(at, actor, "tenant.retention", tenant_id, tenant_id, details))

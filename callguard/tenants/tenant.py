@@ -1,0 +1,78 @@
+"""What a tenant is and has chosen."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from callguard.policy.facts import Purpose
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+RETENTION_CLASSES = ("call_record", "verdict", "consent", "recording")
+DEFAULT_DAYS = 365
+
+
+class TenantError(ValueError):
+    """A tenant that cannot be made or changed so; one line that says why."""
+
+
+class TenantSettings(BaseModel):
+    """A tenant's own choices.
+
+    ``record`` is whether its calls are recorded where the law lets them be; ``on_opt_out``
+    what follows a digit 9 in the notice of an answered call.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home_region: Annotated[str, Field(min_length=2, max_length=2)] = "GB"
+    language: str = "en"
+    purpose: Purpose = "marketing"
+    record: bool = True
+    on_opt_out: Literal["end", "connect"] = "end"
+    key_kind: Literal["pq", "x25519"] = "pq"
+    blocked_prompt: bool = False
+
+    @field_validator("home_region")
+    @classmethod
+    def _region(cls, value: str) -> str:
+        if value not in SUPPORTED_REGIONS:
+            raise ValueError(f"{value!r} is not a region of the telephone numbering plans")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as the gate knows it. ``retention`` is days by data class."""
+
+    id: str
+    name: str
+    settings: TenantSettings
+    recipients: tuple[str, ...]
+    retention: dict[str, int]
+
+    def days(self, data_class: str) -> int:
+        """How many days a record of this class is kept."""
+        return self.retention.get(data_class, DEFAULT_DAYS)
+
+
+def check_id(text: str) -> str:
+    """A tenant's id: lower-case letters, digits and hyphens. Raises TenantError."""
+    if not _ID.fullmatch(text):
+        raise TenantError(
+            f"{text!r} is no tenant id: 1 to 63 lower-case letters, digits and hyphens"
+        )
+    return text
+
+
+def check_settings(values: dict[str, object]) -> TenantSettings:
+    """Raises TenantError naming the first setting that is wrong."""
+    try:
+        return TenantSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise TenantError(f"{key}: {first['msg']}") from error

@@ -1,0 +1,172 @@
+"""The dialplan applications that are simulated, except Dial."""
+
+import asyncio
+import re
+
+from tests.harness.agi_client import NotSimulated, run_agi
+from tests.harness.channels import Channel, ChannelEnded, Gone, Target
+from tests.harness.dial import dial
+from tests.harness.dialplan import DialplanError
+from tests.harness.functions import ChannelNames, is_true
+from tests.harness.interpreter import Application, Interpreter
+from tests.harness.substitution import split_arguments
+
+
+async def _noop(_: Interpreter, __: Channel, ___: str) -> None:
+    return None
+
+
+async def _set(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    name, equals, value = data.partition("=")
+    if not equals:
+        raise DialplanError(f"Set({data}) has no equals sign")
+    ChannelNames(interpreter.pbx, channel).assign(name.strip(), value)
+
+
+async def _gosub(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    target, arguments = _subroutine(interpreter, channel, data)
+    interpreter.gosub(channel, target, arguments)
+
+
+def _subroutine(
+    interpreter: Interpreter, channel: Channel, data: str
+) -> tuple[Target, list[str]]:
+    """``[[context,]exten,]priority[(arguments)]``."""
+    parts = split_arguments(data, unquote=False)
+    place, opened, arguments = parts[-1].partition("(")
+    target = interpreter.target(channel, ",".join([*parts[:-1], place]))
+    if not opened:
+        return target, []
+    return target, split_arguments(arguments.rstrip()[:-1])
+
+
+async def _return(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    interpreter.leave(channel, data)
+
+
+async def _goto(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    interpreter.jump(channel, interpreter.target(channel, data))
+
+
+async def _gotoif(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    condition, _, branches = data.partition("?")
+    yes, _, no = branches.partition(":")
+    target = yes if is_true(condition.strip()) else no
+    if target.strip():
+        await _goto(interpreter, channel, target)
+
+
+async def _gosubif(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    condition, _, branches = data.partition("?")
+    yes, no, *_rest = [*split_arguments(branches, ":", unquote=False), ""]
+    target = yes if is_true(condition.strip()) else no
+    if target.strip():
+        await _gosub(interpreter, channel, target)
+
+
+async def _execif(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    condition, _, branches = data.partition("?")
+    yes, no, *_rest = [*split_arguments(branches, ":", unquote=False), ""]
+    call = (yes if is_true(condition.strip()) else no).strip()
+    if not call:
+        return
+    match = re.fullmatch(r"(\w+)\((.*)\)", call, re.DOTALL)
+    if match is None or not interpreter.has_application(match[1]):
+        raise DialplanError(f"ExecIf cannot run {call!r}")
+    await interpreter.execute(channel, match[1], match[2])
+
+
+async def _agi(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    await run_agi(interpreter.pbx, channel, split_arguments(data)[0])
+
+
+async def _playback(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    files, *options = split_arguments(data)
+    unknown = set("&".join(options).split("&")) - {"", "noanswer", "skip"}
+    if unknown:
+        raise DialplanError(f"Playback options {unknown} are not simulated")
+    if "noanswer" not in "&".join(options):
+        interpreter.needs_answer(channel)
+    status = "SUCCESS"
+    for file in files.split("&"):
+        heard = await interpreter.pbx.play(channel, file, "")
+        if heard.result < 0:
+            raise ChannelEnded
+        if heard.of is None:
+            status = "FAILED"
+    channel.variables.set("PLAYBACKSTATUS", status)
+
+
+async def _progress(interpreter: Interpreter, channel: Channel, _: str) -> None:
+    interpreter.pbx.note("progress", channel)
+
+
+async def _answer(interpreter: Interpreter, channel: Channel, _: str) -> None:
+    interpreter.pbx.answer(channel)
+
+
+async def _hangup(_: Interpreter, channel: Channel, data: str) -> None:
+    cause = data.strip()
+    if cause and not cause.isdigit():
+        raise DialplanError(f"Hangup({data}): causes are given as numbers")
+    channel.hang_up(int(cause) if cause else 16)
+    raise ChannelEnded
+
+
+async def _log(interpreter: Interpreter, _: Channel, data: str) -> None:
+    level, comma, text = data.partition(",")
+    if not comma:
+        raise DialplanError(f"Log({data}) needs a level and a text")
+    interpreter.pbx.log(level, text)
+
+
+async def _verbose(interpreter: Interpreter, _: Channel, data: str) -> None:
+    interpreter.pbx.log("VERBOSE", data.partition(",")[2] or data)
+
+
+async def _mixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    file, options, *command = [*split_arguments(data), ""]
+    if any(command):
+        raise DialplanError(f"MixMonitor runs a shell command: {command}")
+    if set(options) - {"b"}:
+        raise NotSimulated(f"MixMonitor options {options!r}")
+    interpreter.pbx.start_recording(channel, file, bridged_only="b" in options)
+
+
+async def _stopmixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    interpreter.pbx.stop_recording(channel, data.strip())
+
+
+async def _wait(_: Interpreter, channel: Channel, data: str) -> None:
+    end = asyncio.get_running_loop().time() + float(data or 0)
+    while (left := end - asyncio.get_running_loop().time()) > 0:
+        if isinstance(await channel.wait(left), Gone):
+            raise ChannelEnded
+
+
+async def _dial(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    await dial(interpreter, channel, data)
+
+
+APPLICATIONS: dict[str, Application] = {
+    "NoOp": _noop,
+    "Set": _set,
+    "Gosub": _gosub,
+    "GosubIf": _gosubif,
+    "Return": _return,
+    "Goto": _goto,
+    "GotoIf": _gotoif,
+    "ExecIf": _execif,
+    "AGI": _agi,
+    "Playback": _playback,
+    "Progress": _progress,
+    "Answer": _answer,
+    "Hangup": _hangup,
+    "Log": _log,
+    "Verbose": _verbose,
+    "MixMonitor": _mixmonitor,
+    "StopMixMonitor": _stopmixmonitor,
+    "StopPlaytones": _noop,
+    "Wait": _wait,
+    "Dial": _dial,
+}

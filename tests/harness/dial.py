@@ -1,0 +1,138 @@
+"""The application Dial: invite, wait for an answer, U() on the called channel, bridge."""
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tests.harness.channels import Bridge, Channel, ChannelEnded, State, Target
+from tests.harness.dialplan import DialplanError
+from tests.harness.substitution import split_arguments
+
+if TYPE_CHECKING:
+    from tests.harness.interpreter import Interpreter
+
+_FAILURES = {"busy": ("BUSY", 17), "congestion": ("CONGESTION", 34), "unavailable": ("CHANUNAVAIL", 20)}
+_OPTION = re.compile(r"([a-zA-Z])(?:\(([^)]*)\))?")
+
+
+async def dial(interpreter: "Interpreter", channel: Channel, data: str) -> None:
+    """Raises ChannelEnded when the calling channel is to hang up, else sets DIALSTATUS."""
+    destination, timeout, options, *rest = [*split_arguments(data), "", "", ""]
+    if any(rest) or not re.fullmatch(r"PJSIP/[^&/,]+", destination):
+        raise DialplanError(f"Dial({data}): one PJSIP destination, no URL")
+    subroutine = _options(options)
+    pbx = interpreter.pbx
+    called = pbx.invite(channel, destination.removeprefix("PJSIP/"))
+    status, cause = await _answered(channel, called, float(timeout) if timeout else None)
+    pbx.dial_ended(channel, called, status)
+    channel.variables.set("DIALSTATUS", status)
+    if status != "ANSWER":
+        pbx.end_channel(called, cause)
+        if channel.interrupted:
+            raise ChannelEnded
+        return
+    called.state = State.UP
+    pbx.new_state(called)
+    pbx.called_answered(channel)
+    try:
+        await _talk(interpreter, channel, called, subroutine)
+    finally:
+        pbx.end_channel(called, called.cause or 16)
+    if not channel.interrupted:
+        channel.hang_up(called.cause or 16)
+    raise ChannelEnded
+
+
+def _options(options: str) -> tuple[str, list[str]] | None:
+    rest, subroutine = options, None
+    while rest:
+        match = _OPTION.match(rest)
+        if match is None or match[1] not in "UrtTgk":
+            raise DialplanError(f"Dial options {rest!r} are not simulated")
+        if match[1] == "g":
+            raise DialplanError("Dial option g is not simulated")
+        if match[1] == "U":
+            context, *arguments = (match[2] or "").split("^")
+            subroutine = (context, arguments)
+        rest = rest[match.end() :]
+    return subroutine
+
+
+async def _answered(
+    channel: Channel, called: Channel, timeout: float | None
+) -> tuple[str, int]:
+    """DIALSTATUS, and the cause with which the called channel ends if it was not answered."""
+    waiting = asyncio.create_task(called.dialled.get())
+    caller = asyncio.create_task(channel.idle())
+    end = None if timeout is None else asyncio.get_running_loop().time() + timeout
+    try:
+        while True:
+            left = None if end is None else max(0.0, end - asyncio.get_running_loop().time())
+            done, _ = await asyncio.wait(
+                {waiting, caller}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            if caller in done:
+                return "CANCEL", 16
+            if not done:
+                return "NOANSWER", 19
+            reply = waiting.result()
+            if reply == "answer":
+                return "ANSWER", 0
+            if reply in _FAILURES:
+                return _FAILURES[reply]
+            if reply == "gone":
+                return "CHANUNAVAIL" if called.cause != 17 else "BUSY", called.cause
+            waiting = asyncio.create_task(called.dialled.get())
+    finally:
+        for task in (waiting, caller):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _talk(
+    interpreter: "Interpreter",
+    channel: Channel,
+    called: Channel,
+    subroutine: tuple[str, list[str]] | None,
+) -> None:
+    pbx = interpreter.pbx
+    if subroutine is not None:
+        # The caller is kept busy meanwhile: that it hung up is noticed when the routine returns.
+        called.variables.set("GOSUB_RESULT", "")
+        called.context, called.exten, called.priority = channel.context, channel.exten, 1
+        try:
+            await interpreter.subroutine(called, Target(subroutine[0], "s"), subroutine[1])
+        except ChannelEnded:
+            return
+        result = called.variables.get("GOSUB_RESULT") or ""
+        if result == "ABORT":
+            return
+        if result:
+            raise DialplanError(f"GOSUB_RESULT={result} is not simulated")
+    if channel.interrupted or called.interrupted:
+        return
+    bridge = pbx.new_bridge()
+    try:
+        for each in (channel, called):
+            pbx.enter_bridge(bridge, each)
+        await _bridged(interpreter, bridge)
+    finally:
+        for each in (called, channel):
+            pbx.leave_bridge(bridge, each)
+
+
+async def _bridged(interpreter: "Interpreter", bridge: Bridge) -> None:
+    while not any(channel.interrupted for channel in bridge.channels):
+        await bridge.wake.wait()
+        bridge.wake.clear()
+        while bridge.features:
+            channel, target = bridge.features.pop(0)
+            context, exten = channel.context, channel.exten
+            try:
+                await interpreter.subroutine(channel, target, [])
+            except ChannelEnded:
+                return
+            channel.context, channel.exten = context, exten
+            interpreter.pbx.note("feature_ended", channel, target.exten)
