@@ -89,6 +89,7 @@ class Spool(_Section):
 
     folder: Path = Path("/dev/shm/callguard")  # noqa: S108 - a tmpfs by design, made 0700
     reserve_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    shared_group: bool = False
 
 
 class Purge(_Section):

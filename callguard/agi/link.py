@@ -143,8 +143,6 @@ class Link:
             await self._writer.drain()
             reply = await self._reply()
         except (OSError, ChannelDead) as error:
-            if self._ended is AgiTimeout:
-                raise AgiTimeout("the peer did not take the command in time") from error
             self._end(ChannelDead)
             raise ChannelDead("the connection was closed by the peer") from error
         except RemoteProtocolError:

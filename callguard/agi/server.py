@@ -227,7 +227,5 @@ class AgiServer:
 
 def _place(error: BaseException) -> str:
     """Where an exception was raised: ``module.py:12 function``."""
-    frames = traceback.extract_tb(error.__traceback__, limit=-1)
-    if not frames:
-        return "unknown"
-    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} {frames[-1].name}"
+    frame = traceback.extract_tb(error.__traceback__, limit=-1)[0]
+    return f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"

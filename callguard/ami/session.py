@@ -185,24 +185,27 @@ class AmiSession:
         pings = asyncio.create_task(connection.keep_alive())
         closing = asyncio.create_task(self._closing.wait())
         ends: set[asyncio.Task[object]] = {pump, pings, closing}
+        reason = "closed"
         try:
             await asyncio.wait({up, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if up.done() and connection.ended is None:
                 if failure := up.result():
-                    return connection.fail(failure)
+                    reason = connection.fail(failure)
+                    return reason
                 self._up_at = asyncio.get_running_loop().time()
                 self._become("up")
                 log.info("ami_up", name=self.settings.name)
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if connection.ended is not None:
-                return connection.ended
+                reason = connection.ended
+                return reason
             await _cancel(up)
             await connection.log_off()
             raise _ClosingError
         finally:
             self._connection = None
             await _cancel(up, pings, closing)
-            self._tell_down(connection.ended or "closed")
+            self._tell_down(reason)
 
     async def _catch_up(self) -> str | None:
         """Runs ``on_up``; returns why it failed, None if it did not."""

@@ -65,6 +65,10 @@ class PromptLibrary:
     def __len__(self) -> int:
         return len(self._prompts)
 
+    def all(self) -> tuple[Prompt, ...]:
+        """Every prompt, by name and language."""
+        return tuple(prompt for _, prompt in sorted(self._prompts.items()))
+
     @classmethod
     def load(cls, folder: Path) -> tuple["PromptLibrary", tuple[str, ...]]:
         """Loads what is whole; returns with it one line for each prompt that is not."""

@@ -1,8 +1,9 @@
 """The calls in progress, by call id and by channel."""
 
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
@@ -29,6 +30,9 @@ class Call:
     reasons: tuple[str, ...]
     obligations: frozenset[Obligation]
     decided_at: datetime
+
+
+YOUNG_S = 10
 
 
 class CallBook:
@@ -59,6 +63,14 @@ class CallBook:
         """Forgets the call whose first channel is gone, and returns it."""
         call_id = self._by_channel.pop((pbx, uniqueid), None)
         return self._calls.pop(call_id, None) if call_id is not None else None
+
+    def keep_only(self, pbx: str, channels: Container[str], now: datetime) -> None:
+        """Forgets the calls of an Asterisk whose channel is none of those living there; one
+        decided within the last seconds may be younger than the list."""
+        for call in self.all():
+            old = now - call.decided_at > timedelta(seconds=YOUNG_S)
+            if call.pbx == pbx and old and call.uniqueid not in channels:
+                self.end(pbx, call.uniqueid)
 
     def all(self) -> tuple[Call, ...]:
         """The calls in progress, oldest first."""

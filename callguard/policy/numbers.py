@@ -64,11 +64,13 @@ def parse_number(raw: str, home_region: str) -> Number:
 
 
 def _bare(raw: str) -> str:
+    """The number in a URI. Text that is no URI stays whole, so that what is judged is what would
+    be dialled."""
     text = raw.strip()
-    for scheme in ("sips:", "sip:", "tel:"):
-        if text.lower().startswith(scheme):
-            text = text[len(scheme) :]
-    return re.split(r"[@;]", text, maxsplit=1)[0].strip()
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.lower() in ("sip", "sips", "tel"):
+        return re.split(r"[@;]", rest, maxsplit=1)[0].strip()
+    return text
 
 
 def _short(raw: str, digits: str, region: str) -> Number:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar, Literal, assert_never
 
 from cryptography.exceptions import InvalidTag
@@ -197,8 +198,12 @@ Recipient = X25519Recipient | HybridRecipient
 Identity = X25519Identity | HybridIdentity
 
 
+@lru_cache(maxsize=1024)
 def parse_recipient(text: str) -> Recipient:
-    """Parse `age1…` or `age1pq1…`. Raises KeyFormatError."""
+    """Parse `age1…` or `age1pq1…`. Raises KeyFormatError.
+
+    Remembered, for the same few public keys come back with every recording.
+    """
     prefix, data = _decode(text, "recipient")
     if prefix == HybridRecipient.PREFIX:
         return HybridRecipient(data)

@@ -25,22 +25,23 @@ class Chunker:
     def __init__(self) -> None:
         self._held = bytearray()
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[bytes]:
+    def feed(self, data: bytes | bytearray | memoryview) -> list[bytearray]:
         """Take the next piece; return the chunks that are full and have bytes after them."""
-        held = self._held
-        held += data
-        ready = max(0, len(held) - 1) // age.CHUNK_SIZE
-        end = ready * age.CHUNK_SIZE
-        chunks = [
-            bytes(held[start : start + age.CHUNK_SIZE]) for start in range(0, end, age.CHUNK_SIZE)
-        ]
-        del held[:end]
+        chunks: list[bytearray] = []
+        with memoryview(data) as view:
+            at = 0
+            while at < len(view):
+                if len(self._held) == age.CHUNK_SIZE:
+                    chunks.append(self._held)
+                    self._held = bytearray()
+                end = at + age.CHUNK_SIZE - len(self._held)
+                self._held += view[at:end]
+                at = end
         return chunks
 
-    def finish(self) -> bytes:
+    def finish(self) -> bytearray:
         """Return the last chunk; it is empty only when the whole stream was."""
-        last = bytes(self._held)
-        self._held.clear()
+        last, self._held = self._held, bytearray()
         return last
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -127,12 +128,16 @@ async def purge(write: Write, store: ObjectStore, clock: Clock, *, actor: str) -
     for name, table in TABLES.items():
         if table is recordings:
             continue
-        while deleted := await write(lambda c, t=table: _delete_some(c, t, now)):
+        while deleted := await write(partial(_delete_some, table=table, now=now)):
             counts[name] += deleted
     certificate = Certificate(purge_id, now, clock.now(), counts, resumed)
     await write(lambda c: _certify(c, certificate, actor))
     log.info("purged", purge=purge_id, resumed=resumed, **counts)
     return certificate
+
+
+def _begin(connection: Connection, purge_id: str, now: datetime) -> None:
+    connection.execute(insert(purges).values(id=purge_id, started_at=now, certificate={}))
 
 
 def _begin_erasures(connection: Connection, now: datetime) -> int:
@@ -167,7 +172,7 @@ async def _finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> in
         await asyncio.to_thread(store.delete, payloads)
         ids = [object_id for object_id, _ in begun]
         at = clock.now()
-        await write(lambda c, i=ids, t=at: _end_erasures(c, i, t))
+        await write(partial(_end_erasures, ids=ids, at=at))
         finished += len(begun)
 
 

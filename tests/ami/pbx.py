@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from callguard.ami import AmiSession, AmiSettings, Message
+from callguard.ami import AmiSession, AmiSettings, Connector, Message
 from callguard.ami.wire import Parser
 from tests.ami.virtual import eventually
 
@@ -39,9 +39,12 @@ def event(name: str, *headers: tuple[str, str]) -> bytes:
 Script = Callable[[Message], bytes | None]
 
 
+def silence(_: Message) -> None:
+    """The script that never answers."""
+
+
 class Pbx:
-    """Answers as Asterisk 22 does. ``scripts`` replaces the answer to an action; an answer of
-    None is silence, and ``hang_up`` after it closes the connection."""
+    """Answers as Asterisk 22 does. ``scripts`` replaces the answer to an action."""
 
     def __init__(self, secret: str = SECRET) -> None:
         self.secret = secret
@@ -58,13 +61,17 @@ class Pbx:
         """A Connector: the session's end of a socket pair."""
         self.connected_at.append(asyncio.get_running_loop().time())
         near, far = socket.socketpair()
-        streams = await asyncio.open_connection(sock=far)
-        self.tasks.append(asyncio.create_task(self.serve(*streams)))
-        return await asyncio.open_connection(sock=near)
+        try:
+            streams = await asyncio.open_connection(sock=far)
+            self.writers.append(streams[1])
+            self.tasks.append(asyncio.create_task(self.serve(*streams)))
+            return await asyncio.open_connection(sock=near)
+        except asyncio.CancelledError:
+            near.close()
+            raise
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it."""
-        self.writers.append(writer)
         parser = Parser()
         parser.feed(GREETING)
         with contextlib.suppress(ConnectionError):
@@ -84,7 +91,7 @@ class Pbx:
         data = script(action) if script else answer(action)
         if data and not writer.is_closing():
             writer.write(data)
-        if action.name == "Logoff":
+        if action.name == "Logoff" and data:
             writer.close()
 
     def send(self, data: bytes) -> None:
@@ -159,7 +166,12 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def watching(
-    pbx: Pbx, watched: Watched | None = None, *, up: bool = True, **changes: Any
+    pbx: Pbx,
+    watched: Watched | None = None,
+    *,
+    up: bool = True,
+    connect: Connector | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Watched]:
     """A running session on ``pbx``, up unless told otherwise, closed in order at the end."""
     watched = watched or Watched()
@@ -168,7 +180,7 @@ async def watching(
         on_event=watched.on_event,
         on_up=watched.on_up,
         on_down=watched.downs.append,
-        connect=pbx.connect,
+        connect=connect or pbx.connect,
         rng=random.Random(7),
     )
     watched.task = asyncio.create_task(watched.session.run())

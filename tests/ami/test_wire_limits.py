@@ -76,9 +76,13 @@ def test_what_is_held_stays_within_the_limit() -> None:
 @pytest.mark.parametrize("size", [1, 1000])
 def test_whatever_is_not_a_manager_is_refused(data: bytes, size: int) -> None:
     parser = Parser(None, SMALL)
-    with pytest.raises(RemoteProtocolError, match="greeting"):
+
+    def feed() -> None:
         for start in range(0, len(data), size):
             parser.feed(data[start : start + size])
+
+    with pytest.raises(RemoteProtocolError, match="greeting"):
+        feed()
     assert parser.greeting is None
 
 

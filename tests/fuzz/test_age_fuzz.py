@@ -8,7 +8,10 @@ import pytest
 from callguard.recording import age, payload
 
 BYTES = 10_000_000
-IDENTITIES = [age.X25519Identity(bytes(range(1, 33))), age.HybridIdentity(bytes(range(2, 34)))]
+IDENTITIES: list[age.Identity] = [
+    age.X25519Identity(bytes(range(1, 33))),
+    age.HybridIdentity(bytes(range(2, 34))),
+]
 FILE_KEY = bytes(range(16))
 NONCE = bytes(range(16, 32))
 MARKS = (

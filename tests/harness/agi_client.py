@@ -9,20 +9,25 @@ import asyncio
 import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING
 
 from tests.harness.channels import Channel, ChannelEnded, Digit, Gone, State
+from tests.harness.expressions import evaluate
 from tests.harness.functions import ChannelNames
 from tests.harness.pipes import Streams
+from tests.harness.substitution import substitute
 
 if TYPE_CHECKING:
     from tests.harness.asterisk import SimulatedAsterisk
 
 _LINE = 8192
+_COMMAND_IDS = count(1)
 _NOT_SIMULATED = (
-    "ASYNCAGI CHANNEL CONTROL DATABASE GOSUB RECEIVE RECORD SAY SEND SPEECH TDD"
-).split()
-_UNSIMULATED_VERBS = ("GET DATA", "GET OPTION", "SET AUTOHANGUP", "SET CALLERID", "SET MUSIC")
+    *("ASYNCAGI", "CONTROL", "DATABASE", "GET DATA", "GET OPTION", "GOSUB"),
+    *("RECEIVE", "RECORD", "SAY", "SEND", "SET AUTOHANGUP", "SET CALLERID", "SET CONTEXT"),
+    *("SET EXTENSION", "SET MUSIC", "SET PRIORITY", "SPEECH", "TDD"),
+)
 
 
 class NotSimulated(RuntimeError):  # noqa: N818  (names what is missing)
@@ -42,6 +47,7 @@ class AgiRun:
         self._url = url
         self._names = ChannelNames(pbx, channel)
         self._hangup_told = False
+        self._failed = False
         self.commands = 0
 
     async def run(self, streams: Streams) -> str:
@@ -68,7 +74,9 @@ class AgiRun:
                 with suppress(asyncio.CancelledError, asyncio.IncompleteReadError, OSError):
                     await reading
             writer.close()
-        return "HANGUP" if channel.interrupted else "SUCCESS"
+        if channel.interrupted:
+            return "HANGUP"
+        return "FAILURE" if self._failed else "SUCCESS"
 
     async def _next_line(self, reading: "asyncio.Task[bytes]") -> bool:
         """Wait for a command or for something on the channel; True when there is a command."""
@@ -106,7 +114,7 @@ class AgiRun:
             ("callingani2", "0"),
             ("callington", "0"),
             ("callingtns", "0"),
-            ("dnid", "unknown"),
+            ("dnid", channel.dialled_number or "unknown"),
             ("rdnis", "unknown"),
             ("context", channel.context),
             ("extension", channel.exten),
@@ -119,7 +127,8 @@ class AgiRun:
 
     async def _answer(self, line: str, writer: asyncio.StreamWriter) -> None:
         self.commands += 1
-        self._pbx.before_command(self._channel, self.commands, line.strip())
+        identity = str(1_000_000_000 + next(_COMMAND_IDS))
+        self._pbx.before_command(self._channel, self.commands, identity, line.strip())
         words = _split(line)
         verb, run, dead = self._find(words)
         if run is None:
@@ -138,7 +147,7 @@ class AgiRun:
             self._tell_hangup(writer)
         writer.write(reply.encode())
         await writer.drain()
-        self._pbx.after_command(self._channel, self.commands, line.strip(), reply.strip())
+        self._pbx.after_command(self._channel, self.commands, identity, line.strip(), reply.strip())
 
     def _find(
         self, words: list[str]
@@ -146,7 +155,9 @@ class AgiRun:
         upper = [word.upper() for word in words[:3]]
         for verb, (run, dead) in {
             "ANSWER": (self._do_answer, False),
+            "CHANNEL STATUS": (self._do_status, False),
             "EXEC": (self._do_exec, True),
+            "GET FULL VARIABLE": (self._do_get_full, True),
             "GET VARIABLE": (self._do_get, True),
             "HANGUP": (self._do_hangup, False),
             "NOOP": (self._do_noop, True),
@@ -158,7 +169,7 @@ class AgiRun:
             if upper[: verb.count(" ") + 1] == verb.split():
                 return verb, run, dead
         spoken = " ".join(upper)
-        if upper and (upper[0] in _NOT_SIMULATED or spoken.startswith(_UNSIMULATED_VERBS)):
+        if any(f"{spoken} ".startswith(f"{verb} ") for verb in _NOT_SIMULATED):
             raise NotSimulated(f"AGI command {spoken}")
         return spoken, None, True
 
@@ -185,6 +196,19 @@ class AgiRun:
         else:
             value = self._names.find(name)
         return "200 result=0\n" if value is None else f"200 result=1 ({value})\n"
+
+    async def _do_get_full(self, words: list[str]) -> str:
+        _count(words, 4, 5)
+        channel = self._pbx.find_channel(words[4]) if len(words) == 5 else self._channel
+        if channel is None:
+            return "200 result=0\n"
+        value = substitute(words[3], ChannelNames(self._pbx, channel), evaluate)
+        return f"200 result=1 ({value})\n"
+
+    async def _do_status(self, words: list[str]) -> str:
+        _count(words, 2, 3)
+        channel = self._pbx.find_channel(words[2]) if len(words) == 3 else self._channel
+        return f"200 result={-1 if channel is None else channel.state.value}\n"
 
     async def _do_set(self, words: list[str]) -> str:
         _count(words, 4, 4)
@@ -219,7 +243,10 @@ class AgiRun:
     async def _do_stream(self, words: list[str]) -> str:
         _count(words, 4, 5)
         offset = int(words[4]) if len(words) == 5 else 0
-        heard = await self._pbx.play(self._channel, words[2], words[3], offset)
+        heard = await self._pbx.media.play(self._channel, words[2], words[3], offset)
+        if heard.of is None:  # the channel lives, yet this is what Asterisk 22 answers
+            self._failed = True
+            return "200 result=-1 endpos=0\n"
         return f"200 result={heard.result} endpos={heard.samples}\n"
 
 
@@ -233,7 +260,7 @@ def _split(line: str) -> list[str]:
     lexer = shlex.shlex(line.strip("\r\n"), posix=True)
     lexer.whitespace_split, lexer.commenters, lexer.quotes = True, "", '"'
     lexer.escapedquotes = '"'
-    words = []
+    words: list[str] = []
     try:
         words.extend(lexer)
     except ValueError:

@@ -28,9 +28,7 @@ async def _gosub(interpreter: Interpreter, channel: Channel, data: str) -> None:
     interpreter.gosub(channel, target, arguments)
 
 
-def _subroutine(
-    interpreter: Interpreter, channel: Channel, data: str
-) -> tuple[Target, list[str]]:
+def _subroutine(interpreter: Interpreter, channel: Channel, data: str) -> tuple[Target, list[str]]:
     """``[[context,]exten,]priority[(arguments)]``."""
     parts = split_arguments(data, unquote=False)
     place, opened, arguments = parts[-1].partition("(")
@@ -89,7 +87,7 @@ async def _playback(interpreter: Interpreter, channel: Channel, data: str) -> No
         interpreter.needs_answer(channel)
     status = "SUCCESS"
     for file in files.split("&"):
-        heard = await interpreter.pbx.play(channel, file, "")
+        heard = await interpreter.pbx.media.play(channel, file, "")
         if heard.result < 0:
             raise ChannelEnded
         if heard.of is None:
@@ -130,11 +128,11 @@ async def _mixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> 
         raise DialplanError(f"MixMonitor runs a shell command: {command}")
     if set(options) - {"b"}:
         raise NotSimulated(f"MixMonitor options {options!r}")
-    interpreter.pbx.start_recording(channel, file, bridged_only="b" in options)
+    interpreter.pbx.media.start_recording(channel, file, bridged_only="b" in options)
 
 
 async def _stopmixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> None:
-    interpreter.pbx.stop_recording(channel, data.strip())
+    interpreter.pbx.media.stop_recording(channel, data.strip())
 
 
 async def _wait(_: Interpreter, channel: Channel, data: str) -> None:

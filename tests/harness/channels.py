@@ -93,6 +93,7 @@ class Channel:
     caller_number: str = ""
     caller_name: str = ""
     connected_number: str = ""
+    dialled_number: str = ""
     language: str = "en"
     accountcode: str = ""
     state: State = State.DOWN

@@ -12,12 +12,19 @@ from tests.harness.substitution import split_arguments
 if TYPE_CHECKING:
     from tests.harness.interpreter import Interpreter
 
-_FAILURES = {"busy": ("BUSY", 17), "congestion": ("CONGESTION", 34), "unavailable": ("CHANUNAVAIL", 20)}
+_FAILURES = {
+    "busy": ("BUSY", 17),
+    "congestion": ("CONGESTION", 34),
+    "unavailable": ("CHANUNAVAIL", 20),
+}
 _OPTION = re.compile(r"([a-zA-Z])(?:\(([^)]*)\))?")
 
 
 async def dial(interpreter: "Interpreter", channel: Channel, data: str) -> None:
-    """Raises ChannelEnded when the calling channel is to hang up, else sets DIALSTATUS."""
+    """DialEnd is sent after U(), as Asterisk 22 does.
+
+    Raises ChannelEnded when the calling channel is to hang up, else sets DIALSTATUS.
+    """
     destination, timeout, options, *rest = [*split_arguments(data), "", "", ""]
     if any(rest) or not re.fullmatch(r"PJSIP/[^&/,]+", destination):
         raise DialplanError(f"Dial({data}): one PJSIP destination, no URL")
@@ -25,20 +32,22 @@ async def dial(interpreter: "Interpreter", channel: Channel, data: str) -> None:
     pbx = interpreter.pbx
     called = pbx.invite(channel, destination.removeprefix("PJSIP/"))
     status, cause = await _answered(channel, called, float(timeout) if timeout else None)
-    pbx.dial_ended(channel, called, status)
     channel.variables.set("DIALSTATUS", status)
     if status != "ANSWER":
+        pbx.dial_ended(channel, called, status)
         pbx.end_channel(called, cause)
         if channel.interrupted:
             raise ChannelEnded
         return
     called.state = State.UP
     pbx.new_state(called)
-    pbx.called_answered(channel)
     try:
         await _talk(interpreter, channel, called, subroutine)
     finally:
-        pbx.end_channel(called, called.cause or 16)
+        if called.redirect is not None and not called.hung_up:
+            pbx.spawn(called)
+        else:
+            pbx.end_channel(called, called.cause or 16)
     if not channel.interrupted:
         channel.hang_up(called.cause or 16)
     raise ChannelEnded
@@ -59,9 +68,7 @@ def _options(options: str) -> tuple[str, list[str]] | None:
     return subroutine
 
 
-async def _answered(
-    channel: Channel, called: Channel, timeout: float | None
-) -> tuple[str, int]:
+async def _answered(channel: Channel, called: Channel, timeout: float | None) -> tuple[str, int]:
     """DIALSTATUS, and the cause with which the called channel ends if it was not answered."""
     waiting = asyncio.create_task(called.dialled.get())
     caller = asyncio.create_task(channel.idle())
@@ -101,25 +108,29 @@ async def _talk(
     if subroutine is not None:
         # The caller is kept busy meanwhile: that it hung up is noticed when the routine returns.
         called.variables.set("GOSUB_RESULT", "")
-        called.context, called.exten, called.priority = channel.context, channel.exten, 1
+        called.exten, called.priority = "", 1
         try:
             await interpreter.subroutine(called, Target(subroutine[0], "s"), subroutine[1])
         except ChannelEnded:
+            pbx.dial_ended(channel, called, "ANSWER")
             return
         result = called.variables.get("GOSUB_RESULT") or ""
         if result == "ABORT":
+            pbx.dial_ended(channel, called, "ANSWER")
             return
         if result:
             raise DialplanError(f"GOSUB_RESULT={result} is not simulated")
+    pbx.dial_ended(channel, called, "ANSWER")
     if channel.interrupted or called.interrupted:
         return
     bridge = pbx.new_bridge()
+    pbx.answer(channel)
     try:
-        for each in (channel, called):
+        for each in (called, channel):
             pbx.enter_bridge(bridge, each)
         await _bridged(interpreter, bridge)
     finally:
-        for each in (called, channel):
+        for each in (channel, called):
             pbx.leave_bridge(bridge, each)
 
 

@@ -103,7 +103,7 @@ def _uridecode(_: Exchange, __: Channel, argument: str) -> str:
 
 def _filter(_: Exchange, __: Channel, argument: str) -> str:
     allowed, _comma, text = argument.partition(",")
-    characters = set()
+    characters: set[str] = set()
     index = 0
     while index < len(allowed):
         if index + 2 < len(allowed) and allowed[index + 1] == "-":

@@ -1,6 +1,7 @@
 """Runs the dialplan on a channel: one priority after another, subroutines, jumps."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.harness.channels import Channel, ChannelEnded, Frame, State, Target
@@ -63,15 +64,16 @@ class Interpreter:
     async def run(self, channel: Channel) -> None:
         """The channel's own dialplan, from where it stands to its end, then extension ``h``."""
         while True:
-            try:
+            # A channel that was redirected before it got here begins at its new place.
+            target = channel.redirect
+            if target is not None:
+                channel.redirect = None
+                channel.frames.clear()
+                self.jump(channel, target)
+            with suppress(ChannelEnded):
                 await self._loop(channel, 0)
-            except ChannelEnded:
-                pass
             if channel.redirect is None or channel.hung_up:
                 break
-            channel.redirect, target = None, channel.redirect
-            channel.frames.clear()
-            self.jump(channel, target)
         await self._run_h(channel)
 
     async def _run_h(self, channel: Channel) -> None:
@@ -80,10 +82,8 @@ class Interpreter:
             return
         channel.hang_up(channel.cause or 16)
         self.jump(channel, Target(channel.context, "h"))
-        try:
+        with suppress(ChannelEnded):
             await self._loop(channel, 0, hanging_up=True)
-        except ChannelEnded:
-            pass
 
     async def subroutine(self, channel: Channel, target: Target, arguments: list[str]) -> None:
         """Run a subroutine to its Return (U(), feature codes); raises ChannelEnded."""
@@ -103,7 +103,7 @@ class Interpreter:
                 return
             data = self.substituted(channel, step)
             channel.priority += 1
-            self.pbx.follow(channel, step)
+            self.pbx.follow(channel, step.application, data)
             try:
                 await self.execute(channel, step.application, data)
             except (DialplanError, SubstitutionError, ExpressionError) as error:

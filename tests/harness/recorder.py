@@ -87,8 +87,15 @@ class Recorder:
         if self._state is not None and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._tick())
 
+    @property
+    def running(self) -> bool:
+        """False once it was stopped."""
+        return not self._file.closed
+
     def stop(self) -> None:
         """Write the rest and close the file."""
+        if not self.running:
+            return
         self.update()
         self._state = None
         if self._task is not None:

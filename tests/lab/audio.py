@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 RATE = 8000
 AGENT_TONE = 440.0
 PARTY_TONE = 1000.0
+NOTICE_TONE = 700.0
 
 Samples = NDArray[np.int16]
 

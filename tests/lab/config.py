@@ -75,7 +75,7 @@ def common(sites: Sites) -> dict[str, str]:
     """Files that every instance has, by name."""
     return {
         "modules.conf": modules_conf(),
-        "logger.conf": "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n",
+        "logger.conf": "[general]\ndateformat=%F %T.%3q\n[logfiles]\nfull => notice,warning,error,verbose,dtmf\n",
         "rtp.conf": (
             f"[general]\nrtpstart={sites.rtp_first}\nrtpend={sites.rtp_last}\n"
             "strictrtp=no\nicesupport=no\n"
@@ -166,13 +166,18 @@ CALLGUARD_PBX=lab
 #include extensions_callguard.conf
 
 [from-agents]
-exten => _[0-9+]!,1,Gosub(callguard-outbound,${{EXTEN}},1(${{CHANNEL(accountcode)}}))
+exten => _[0-9+].,1,Gosub(callguard-outbound,${{EXTEN}},1(${{CHANNEL(accountcode)}}))
  same => n,Dial(PJSIP/${{EXTEN}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
 ; The same with every argument given.
-exten => _*7X.,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-b,marketing,spring 2026,agent7))
+exten => _*7[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-b,marketing,spring 2026,agent7))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
+; A second passage of one channel through the gate, after the test let the lease go stale.
+exten => _*8[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
+ same => n,Wait(0.5)
+ same => n,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
+ same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
 
 [from-carrier]
 exten => _X!,1,Gosub(callguard-inbound,${{EXTEN}},1(tenant-a))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.lab import dtmf
 from tests.lab.ports import PortRange
 
 _SCENARIOS = Path(__file__).parent / "scenarios"
@@ -235,7 +236,7 @@ def call(
     """Call number `to` at 127.0.0.1:`target`, from `port`.
 
     After the answer it plays `tone` (raw µ-law, 8 kHz) without end, goes through `steps`, then
-    sends BYE (`hang_up`) or waits for the other side's. `cancel_after_ms` gives up unanswered.
+    sends BYE (`hang_up`) or waits for the other side's. `cancel_after_ms` gives up so long after the first ringing.
     """
     bye = _BYE_OUT.format(
         uri="[next_url]",
@@ -250,8 +251,9 @@ def call(
         "caller.xml",
         refusals="" if cancel else refusals,
         cancel=cancel,
+        ringing_optional="false" if cancel else "true",
         tone=_tone(tone),
-        steps=_steps(steps),
+        steps=_steps(folder, steps),
         ending=bye if hang_up else _BYE_IN,
         user=user,
         name=name,
@@ -282,7 +284,7 @@ def answer(
         ring_ms=str(ring_ms),
         code=str(code),
         tone=_tone(tone),
-        steps=_steps(steps),
+        steps=_steps(folder, steps),
         ending=bye if hang_up else _BYE_IN,
     )
     party = Party(folder, scenario, ["-p", str(port)], calls)
@@ -304,14 +306,16 @@ def _tone(path: Path | None) -> str:
     return f'<nop><action><exec rtp_stream="{path},-1,0"/></action></nop>'
 
 
-def _steps(steps: Sequence[Step]) -> str:
+def _steps(folder: Path, steps: Sequence[Step]) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for step in steps:
+    for order, step in enumerate(steps):
         match step:
             case Talk(ms):
                 lines.append(f'<pause milliseconds="{ms}"/>')
             case Digits(digits):
-                lines.append(f'<nop><action><exec play_dtmf="{digits}"/></action></nop>')
+                path = dtmf.write_capture(folder / f"digits{order}.pcap", digits, order=order)
+                lines.append(f'<nop><action><exec play_pcap_audio="{path}"/></action></nop>')
     return "\n  ".join(lines)
 
 

@@ -59,6 +59,7 @@ class Capture:
         party: Sequence[sipp.Step] = (),
         agent: Sequence[sipp.Step] = (sipp.Talk(3000),),
         party_hangs_up: bool = False,
+        cancel_after_ms: int | None = None,
         during: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Conversation]:
         """One outbound call; the sessions by path."""
@@ -84,6 +85,7 @@ class Capture:
                     tone=self.agent_tone,
                     steps=agent,
                     hang_up=not party_hangs_up,
+                    cancel_after_ms=cancel_after_ms,
                 ) as caller,
             ):
                 if during:
@@ -207,7 +209,7 @@ async def calls(capture: Capture) -> None:
 
     sessions = await capture.outbound(hung_up, party=(sipp.Talk(700),), party_hangs_up=True)
     capture.save("agi_hangup_in_notice", sessions["answered"])
-    sessions = await capture.outbound(hung_up, agent=(sipp.Talk(400),))
+    sessions = await capture.outbound(hung_up, cancel_after_ms=700)
     capture.save("agi_agent_hangup_in_notice", sessions["answered"])
 
     async def clumsy(session: Conversation) -> None:

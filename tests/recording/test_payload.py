@@ -1,5 +1,7 @@
 """Audio into a sealed payload and back."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ SIZES = st.one_of(
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     borders = [0, *cuts, len(data)]
-    return [data[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(borders)]
 
 
 @settings(max_examples=60, deadline=None)

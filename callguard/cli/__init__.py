@@ -1,0 +1,44 @@
+"""The command line: one module a noun. Exit 0 done, 1 refused or failed with one clear line,
+2 wrong usage."""
+
+import sys
+
+import typer
+
+from callguard import __version__
+from callguard.cli import demo, init, optout, prompt, purge, recording, serve, tenant
+from callguard.cli.surroundings import FAILURES
+
+app = typer.Typer(
+    name="callguard",
+    help="The compliance gate beside an Asterisk PBX.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(tenant.app, name="tenant")
+app.add_typer(optout.app, name="optout")
+app.add_typer(recording.app, name="recording")
+app.add_typer(prompt.app, name="prompt")
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.command("purge")(purge.purge)
+app.command("demo")(demo.demo)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """The ``callguard`` command."""
+    try:
+        app()
+    except FAILURES as error:
+        print(f"callguard: {_one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

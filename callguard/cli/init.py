@@ -1,0 +1,100 @@
+"""``callguard init``: everything a new callguard needs, once and again without harm."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from phonenumbers import SUPPORTED_REGIONS
+
+from callguard.cli.surroundings import (
+    DEFAULT_CONFIG,
+    CommandError,
+    ConfigOption,
+    JsonOption,
+    say,
+)
+from callguard.config import Settings
+from callguard.consent.prompts import PromptLibrary, build
+from callguard.consent.texts import shipped_texts
+from callguard.recording.keys import MasterKey
+from callguard.recording.objects import FolderStore
+from callguard.storage.database import Database
+from callguard.storage.migrate import upgrade
+
+_CONFIG = """\
+# callguard's settings; see docs/install.md. Secrets are named by file, never written here.
+data = {data}
+home_region = {region}
+
+[[asterisk]]
+name = "asterisk"
+host = "127.0.0.1"
+port = 5038
+username = "callguard"
+secret_file = {secret}
+cdr_file = "/var/log/asterisk/cdr-custom/callguard.csv"
+# Where this Asterisk sees the spool and the prompts, if under other paths:
+# spool = "/dev/shm/callguard"
+# prompts = "/var/lib/callguard/prompts"
+
+[purge]
+at = "02:30"
+"""
+
+
+def init(
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: Annotated[Path, typer.Option(help="Where callguard keeps its data.")] = Path(
+        "/var/lib/callguard"
+    ),
+    region: Annotated[str, typer.Option(help="The operator's country, such as GB.")] = "GB",
+    prompts: Annotated[bool, typer.Option(help="Also speak the prompts.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Create settings, master key, database, folders and prompts; keep what is there."""
+    if region not in SUPPORTED_REGIONS:
+        raise CommandError(f"{region!r} is not a region of the telephone numbering plans")
+    made = []
+    if not config.exists():
+        made += _write_config(config, data.absolute(), region)
+    settings = Settings.load(config)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not settings.master_key.exists():
+        MasterKey.create(settings.master_key)
+        made.append(str(settings.master_key))
+    else:
+        MasterKey.load(settings.master_key)
+    database = Database(settings.database_url)
+    upgrade(database)
+    database.close()
+    FolderStore(settings.object_folder)
+    if prompts:
+        library, faults = PromptLibrary.load(settings.prompt_folder)
+        if faults or len(library) < len(shipped_texts()):
+            build(settings.prompt_folder, shipped_texts())
+            made.append(str(settings.prompt_folder))
+    say(as_json, {"config": str(config), "made": made}, f"ready: {config}")
+
+
+def _write_config(config: Path, data: Path, region: str) -> list[str]:
+    config.parent.mkdir(parents=True, exist_ok=True)
+    secret = config.parent / "manager.secret"
+    made = [str(config)]
+    if not secret.exists():
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_hex(24) + "\n", encoding="utf-8")
+        made.append(str(secret))
+    text = _CONFIG.format(
+        data=_quoted(str(data)), region=_quoted(region), secret=_quoted(str(secret.absolute()))
+    )
+    config.write_text(text, encoding="utf-8")
+    return made
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if any(ord(c) < 32 for c in escaped):
+        raise CommandError("a path has a control character in it")
+    return f'"{escaped}"'

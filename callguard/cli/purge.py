@@ -1,0 +1,49 @@
+"""``callguard purge``: take away what has expired."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+from sqlalchemy import Connection
+
+from callguard.cli.surroundings import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    actor,
+    opened,
+    say,
+    say_table,
+)
+from callguard.clock import SystemClock
+from callguard.recording.objects import FolderStore
+from callguard.retention.purge import due
+from callguard.retention.purge import purge as run_purge
+
+T = TypeVar("T")
+
+
+def purge(
+    dry_run: Annotated[bool, typer.Option(help="Only count what is due.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Take away all that has expired, and leave a certificate."""
+    clock = SystemClock()
+    with opened(config) as (settings, database):
+        if dry_run:
+            with database.reading() as connection:
+                rows = [item.as_json() for item in due(connection, clock.now())]
+            say_table(as_json, rows, ("class", "tenant", "count", "oldest", "bytes"), "Due")
+            return
+
+        async def write(work: Callable[[Connection], T], /) -> T:
+            with database.writing() as connection:
+                return work(connection)
+
+        store = FolderStore(settings.object_folder)
+        certificate = asyncio.run(run_purge(write, store, clock, actor=actor()))
+        database.checkpoint()
+    total = sum(certificate.counts.values())
+    say(as_json, certificate.as_json(), f"purged {total} rows; certificate {certificate.id}")

@@ -1,0 +1,105 @@
+"""``callguard recording``: what was recorded."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callguard.audit.log import Entry, append
+from callguard.cli.surroundings import (
+    DEFAULT_CONFIG,
+    CommandError,
+    ConfigOption,
+    JsonOption,
+    actor,
+    opened,
+    say,
+    say_table,
+)
+from callguard.clock import SystemClock
+from callguard.recording.keys import MasterKey
+from callguard.recording.objects import FolderStore
+from callguard.recording.reading import find_sealed, listed, plain_file, sealed_file
+
+app = typer.Typer(help="Recordings.", no_args_is_help=True)
+
+COLUMNS = ("recording", "call", "tenant", "state", "started", "bytes", "expires")
+
+
+@app.command("list")
+def list_recordings(
+    tenant: Annotated[str, typer.Option(help="Only this tenant's.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 1000,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List recordings that have not expired."""
+    now = SystemClock().now()
+    with opened(config) as (_, database), database.reading() as connection:
+        found = listed(connection, now=now, tenant=tenant or None, limit=limit)
+    rows: list[dict[str, object]] = [
+        {
+            "recording": row.id,
+            "call": row.call_id,
+            "tenant": row.tenant_id,
+            "state": row.state,
+            "started": row.started_at.isoformat(timespec="seconds"),
+            "bytes": row.sealed_bytes,
+            "expires": row.expires_at.isoformat(timespec="seconds") if row.expires_at else None,
+        }
+        for row in found
+    ]
+    say_table(as_json, rows, COLUMNS, "Recordings")
+
+
+@app.command("export")
+def export(
+    recording: str,
+    out: Annotated[Path, typer.Argument(help="The file to write, or - for standard output.")],
+    reason: Annotated[str, typer.Option(help="Why it is read; kept in the audit log.")],
+    wav: Annotated[bool, typer.Option(help="Decrypted, with the tenant's own key.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a recording as an ordinary age file, or as a plain WAV; logged before it is read."""
+    if not reason.strip():
+        raise CommandError("reading a recording needs a reason")
+    now = SystemClock().now()
+    with opened(config) as (settings, database):
+        store = FolderStore(settings.object_folder)
+        with database.writing() as connection:
+            row = find_sealed(connection, recording, now=now)
+            details = {"reason": reason, "form": "wav" if wav else "age"}
+            target = f"recording:{recording}"
+            append(
+                connection,
+                Entry(now, actor(), "recording.export", target, row.tenant_id, details),
+            )
+        with database.reading() as connection:
+            if wav:
+                master = MasterKey.load(settings.master_key)
+                pieces = plain_file(connection, row, store, master)
+            else:
+                pieces = sealed_file(row, store)
+            size = _write(out, pieces)
+    if str(out) != "-":
+        say(as_json, {"recording": recording, "bytes": size}, f"wrote {out}: {size} bytes")
+
+
+def _write(out: Path, pieces: Iterator[bytes]) -> int:
+    """Writes a file that only its owner reads; nothing is left of a failed one."""
+    if str(out) == "-":
+        return sum(sys.stdout.buffer.write(piece) for piece in pieces)
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise CommandError(f"{out} exists already") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            return sum(file.write(piece) for piece in pieces)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,47 @@
+"""``callguard serve``: the service, until it is told to stop."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from callguard.cli.surroundings import (
+    DEFAULT_CONFIG,
+    CommandError,
+    ConfigOption,
+    log_to_stderr,
+)
+from callguard.clock import SystemClock
+from callguard.config import Settings
+from callguard.service import Service
+from callguard.service import serve as run_service
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # not every platform has it
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the service. Prints one line with its address once calls can come."""
+    log_to_stderr(log_level)
+    settings = Settings.load(config)
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        try:
+            runner.run(run_service(settings, SystemClock(), _ready))
+        except ExceptionGroup as failed:
+            first: BaseException = failed
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise CommandError(f"a room failed: {type(first).__name__}: {first}") from failed
+
+
+def _ready(service: Service) -> None:
+    web = service.settings.web
+    typer.echo(f"callguard serves: http://{web.host}:{service.web_port}/")

@@ -1,0 +1,118 @@
+"""What every command stands on: its settings, the database, and how it answers."""
+
+import getpass
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from callguard.config import ConfigError, Settings
+from callguard.consent.prompts import PromptError
+from callguard.consent.texts import TextError
+from callguard.optout.events import OptOutError
+from callguard.recording.age import AgeError
+from callguard.recording.keys import KeyStoreError
+from callguard.recording.objects import ObjectStoreError
+from callguard.recording.reading import RecordingError
+from callguard.recording.spool import SpoolError
+from callguard.service import ServiceError
+from callguard.storage.database import Database, DatabaseError
+from callguard.storage.journal import NotDurableError
+from callguard.storage.migrate import check
+from callguard.tenants.tenant import TenantError
+
+
+class CommandError(RuntimeError):
+    """A command that is refused; one line that says why."""
+
+
+FAILURES = (
+    AgeError,
+    CommandError,
+    ConfigError,
+    DatabaseError,
+    KeyStoreError,
+    NotDurableError,
+    ObjectStoreError,
+    OptOutError,
+    OSError,
+    PromptError,
+    RecordingError,
+    ServiceError,
+    SpoolError,
+    SQLAlchemyError,
+    TenantError,
+    TextError,
+)
+"""What ends a command with one line and exit 1."""
+
+DEFAULT_CONFIG = Path("/etc/callguard/callguard.toml")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", envvar="CALLGUARD_CONFIG", help="The settings file.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@contextmanager
+def opened(config: Path) -> Iterator[tuple[Settings, Database]]:
+    """The settings and the database of a command. Raises ConfigError, DatabaseError."""
+    settings = Settings.load(config)
+    database = Database(settings.database_url)
+    try:
+        check(database)
+        yield settings, database
+    finally:
+        database.close()
+
+
+def actor() -> str:
+    """Who is at the command line, for the audit log."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "cli"
+
+
+def say(as_json: bool, value: object, text: str) -> None:
+    """Answers with one line, or with JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text)
+
+
+def say_table(
+    as_json: bool, rows: Sequence[dict[str, object]], columns: Sequence[str], title: str
+) -> None:
+    """Answers with a table, or with a JSON list."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), ensure_ascii=False))
+        return
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*("" if row[c] is None else str(row[c]) for c in columns))
+    Console().print(table)
+
+
+def log_to_stderr(level: str = "info") -> None:
+    """Structured logs as JSON lines on standard error, where a service manager collects them."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.EventRenamer("event"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            getattr(logging, level.upper(), logging.INFO)
+        ),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,149 @@
+"""``callguard tenant``: whose calls these are."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callguard.cli.surroundings import (
+    DEFAULT_CONFIG,
+    CommandError,
+    ConfigOption,
+    JsonOption,
+    actor,
+    opened,
+    say,
+    say_table,
+)
+from callguard.clock import SystemClock
+from callguard.recording import age
+from callguard.recording.keys import MasterKey, generate_tenant_identity
+from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.store import NewTenant, OwnKey, add, set_retention
+from callguard.tenants.tenant import RETENTION_CLASSES, Tenant, check_id, check_settings
+
+app = typer.Typer(help="Tenants: whose calls these are.", no_args_is_help=True)
+
+
+@app.command("add")
+def add_tenant(
+    tenant: Annotated[str, typer.Argument(help="Its id: lower-case letters, digits, hyphens.")],
+    name: Annotated[str, typer.Option(help="Its name in words.")] = "",
+    region: Annotated[str, typer.Option(help="Its home country; the operator's if left out.")] = "",
+    language: Annotated[str, typer.Option(help="In which its prompts are spoken.")] = "en",
+    purpose: Annotated[str, typer.Option(help="What its calls are for, unless said.")] = (
+        "marketing"
+    ),
+    record: Annotated[bool, typer.Option(help="Whether its calls are recorded.")] = True,
+    key: Annotated[str, typer.Option(help="Kind of its own key: pq, x25519 or none.")] = "pq",
+    recipient: Annotated[
+        list[str] | None, typer.Option(help="An age public key that may open too; repeatable.")
+    ] = None,
+    number: Annotated[
+        list[str] | None, typer.Option(help="A number of its own; repeatable.")
+    ] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="A line such as PJSIP/agent1; repeatable.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a tenant with its keys, numbers and lines."""
+    check_id(tenant)
+    kind = _key_kind(key)
+    with opened(config) as (settings, database):
+        chosen = check_settings(
+            {
+                "home_region": region or settings.home_region,
+                "language": language,
+                "purpose": purpose,
+                "record": record,
+                "key_kind": kind or "pq",
+            }
+        )
+        own = None
+        if kind is not None:
+            master = MasterKey.load(settings.master_key)
+            identity = generate_tenant_identity(master, tenant, 1, kind)
+            own = OwnKey(kind, identity.recipient, identity.wrapped)
+        recipients, numbers, endpoints = recipient or [], number or [], endpoint or []
+        _check_recipients([*([own.recipient] if own else []), *recipients])
+        new = NewTenant(tenant, name or tenant, chosen, own, recipients, numbers, endpoints)
+        with database.writing() as connection:
+            add(connection, new, at=SystemClock().now(), actor=actor())
+    value = {"tenant": tenant, "recipient": own.recipient if own else None}
+    say(as_json, value, f"added tenant {tenant}")
+
+
+@app.command("list")
+def list_tenants(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """List the tenants."""
+    rows: list[dict[str, object]] = [
+        {
+            "tenant": t.id,
+            "name": t.name,
+            "region": t.settings.home_region,
+            "keys": len(t.recipients),
+        }
+        for t in _directory(config).all()
+    ]
+    say_table(as_json, rows, ("tenant", "name", "region", "keys"), "Tenants")
+
+
+@app.command("show")
+def show(tenant: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show what a tenant chose."""
+    found = _directory(config).get(tenant)
+    if found is None:
+        raise CommandError(f"there is no tenant {tenant}")
+    value = _as_json(found)
+    say(as_json, value, "\n".join(f"{key}: {text}" for key, text in value.items()))
+
+
+@app.command("policy")
+def policy(
+    tenant: str,
+    data_class: Annotated[str, typer.Argument(help=", ".join(RETENTION_CLASSES))],
+    days: Annotated[int, typer.Argument(help="How many days such records are kept.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Set how long a tenant's records of one class are kept, for records to come."""
+    with opened(config) as (_, database), database.writing() as connection:
+        set_retention(connection, tenant, data_class, days, at=SystemClock().now(), actor=actor())
+    value = {"tenant": tenant, "class": data_class, "days": days}
+    say(as_json, value, f"{tenant}: {data_class} is kept {days} days")
+
+
+def _directory(config: Path) -> TenantDirectory:
+    directory = TenantDirectory()
+    with opened(config) as (_, database), database.reading() as connection:
+        directory.refresh(connection)
+    return directory
+
+
+def _as_json(tenant: Tenant) -> dict[str, object]:
+    return {
+        "tenant": tenant.id,
+        "name": tenant.name,
+        **tenant.settings.model_dump(mode="json"),
+        "recipients": list(tenant.recipients),
+        "retention_days": {c: tenant.days(c) for c in RETENTION_CLASSES},
+    }
+
+
+def _key_kind(text: str) -> age.KeyKind | None:
+    if text == "none":
+        return None
+    if text == "pq":
+        return "pq"
+    if text == "x25519":
+        return "x25519"
+    raise CommandError(f"{text!r} is no kind of key: pq, x25519 or none")
+
+
+def _check_recipients(texts: list[str]) -> None:
+    """Tries the recipients on a key of no use, so that a bad mix is refused here, not in a call."""
+    if not texts:
+        raise CommandError("a tenant without a key of its own needs a --recipient")
+    age.build_header(age.new_file_key(), [age.parse_recipient(text) for text in texts])

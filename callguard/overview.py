@@ -1,0 +1,160 @@
+"""The state of the whole service at one moment, gathered for the page and the metrics."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from callguard.agi.server import AgiServer
+from callguard.cdr.keeper import CallRecordKeeper
+from callguard.clock import Clock
+from callguard.gate.lease import Lease
+from callguard.gate.pbx import Pbx
+from callguard.gate.room import Gate
+from callguard.policy.numbers import mask
+from callguard.recording.recorder import Recorder
+from callguard.recording.sealer import Sealer
+from callguard.recording.spool import Spool
+from callguard.retention.daily import DailyPurge
+from callguard.storage.database import Database
+from callguard.storage.journal import Journal
+from callguard.storage.schema import calls
+from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status
+
+VERDICTS = 50
+STALE_S = 3.0
+"""The age at which the dialplan takes a lease for stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Looks at every room; changes nothing. ``standing_alarms`` are those found at the start."""
+
+    clock: Clock
+    database: Database
+    journal: Journal
+    gate: Gate
+    pbxs: Mapping[str, Pbx]
+    keepers: Mapping[str, CallRecordKeeper]
+    recorder: Recorder
+    sealer: Sealer
+    spool: Spool
+    lease: Lease
+    agi: AgiServer
+    daily_purge: DailyPurge
+    standing_alarms: Callable[[], tuple[str, ...]]
+
+    async def status(self) -> Status:
+        """Raises TimeoutError when the database does not answer."""
+        now = self.clock.now()
+        verdicts = await self.database.read(lambda c: _last_verdicts(c, now))
+        journal = self.journal.state()
+        agi = self.agi.stats
+        last = self.daily_purge.last
+        counts = self.gate.counts
+        return Status(
+            at=now,
+            not_ready=self._not_ready(journal.failing),
+            alarms=self._alarms(),
+            pbxs=tuple(self._pbx(pbx) for pbx in self.pbxs.values()),
+            calls=self._calls(),
+            verdicts=verdicts,
+            recordings_in_progress=len(self.recorder.in_progress()),
+            sealing_backlog=self.sealer.backlog,
+            sealed_total=self.sealer.sealed,
+            sealing_failures_total=self.sealer.failures,
+            spool_has_room=self.spool.has_room(),
+            journal_pending=journal.pending,
+            journal_failing=journal.failing,
+            not_durable_total=counts.not_durable,
+            opt_outs=self.gate.opt_outs.count(),
+            last_purge=PurgeStatus(last.finished_at, last.counts) if last else None,
+            next_purge=self.daily_purge.next,
+            agi_sessions=agi.sessions_now,
+            agi_sessions_total=agi.sessions_total,
+            agi_refused_total=agi.refused_busy + agi.refused_address,
+            verdicts_total=dict(counts.verdicts),
+            notices_total=dict(counts.notices),
+            faults={**counts.faults, **self.recorder.faults},
+        )
+
+    def _not_ready(self, failing: str | None) -> tuple[str, ...]:
+        reasons = []
+        if failing is not None:
+            reasons.append(f"verdicts cannot be kept: {failing}")
+        if not self.pbxs:
+            reasons.append("no Asterisk is configured")
+        elif all(self._unreachable(pbx) for pbx in self.pbxs.values()):
+            reasons.append("no Asterisk has a fresh lease")
+        return tuple(reasons)
+
+    def _unreachable(self, pbx: Pbx) -> bool:
+        age = self.lease.age(pbx.name)
+        return (age is None or age > STALE_S) and self.lease.file_fault is not None
+
+    def _alarms(self) -> tuple[str, ...]:
+        alarms = list(self.standing_alarms())
+        for pbx in self.pbxs.values():
+            if pbx.session.state != "up":
+                alarms.append(f"{pbx.name}: the manager connection is down: {pbx.session.reason}")
+            elif (age := self.lease.age(pbx.name)) is None or age > STALE_S:
+                alarms.append(f"{pbx.name}: the lease is stale")
+        if self.lease.file_fault:
+            alarms.append(f"the lease file cannot be renewed: {self.lease.file_fault}")
+        if not self.spool.has_room():
+            alarms.append("the spool is nearly full: nothing is recorded")
+        if self.sealer.failures and self.sealer.backlog:
+            alarms.append(f"{self.sealer.backlog} recordings wait to be sealed")
+        if self.daily_purge.fault:
+            alarms.append(f"the last purge failed: {self.daily_purge.fault}")
+        return tuple(alarms)
+
+    def _pbx(self, pbx: Pbx) -> PbxStatus:
+        keeper = self.keepers[pbx.name].counts
+        return PbxStatus(
+            name=pbx.name,
+            ami=pbx.session.state,
+            since=pbx.session.since,
+            reason=pbx.session.reason,
+            lease_age_s=self.lease.age(pbx.name),
+            channels=len(pbx.live.channels),
+            call_records=keeper.kept,
+            call_records_bad=keeper.bad,
+        )
+
+    def _calls(self) -> tuple[LiveCall, ...]:
+        recorded = {recording.call_id for recording in self.recorder.in_progress()}
+        return tuple(
+            LiveCall(
+                id=call.id,
+                tenant=call.tenant,
+                direction=call.direction,
+                purpose=call.purpose,
+                subject=mask(call.subject),
+                since=call.decided_at,
+                recording=call.id in recorded,
+            )
+            for call in self.gate.calls.all()
+        )
+
+
+def _last_verdicts(connection: Connection, now: datetime) -> tuple[LastVerdict, ...]:
+    rows = connection.execute(
+        select(calls)
+        .where((calls.c.expires_at.is_(None)) | (calls.c.expires_at > now))
+        .order_by(calls.c.decided_at.desc())
+        .limit(VERDICTS)
+    )
+    return tuple(
+        LastVerdict(
+            at=row.decided_at,
+            call_id=row.id,
+            tenant=row.tenant_id or "",
+            direction=row.direction,
+            subject=mask(row.subject),
+            decision=row.verdict,
+            reasons=tuple(row.reasons),
+        )
+        for row in rows
+    )

@@ -1,0 +1,327 @@
+"""The composition root: builds every room from the settings, starts, supervises and stops them."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from callguard.agi.limits import AgiLimits
+from callguard.agi.server import AgiServer
+from callguard.agi.session import AgiSession
+from callguard.ami.calls import Change, ChannelGone, RecordingStopped
+from callguard.ami.settings import Connector, tcp_connect
+from callguard.ami.wire import Message
+from callguard.cdr.keeper import CallRecordKeeper
+from callguard.clock import Clock
+from callguard.config import ConfigError, Settings
+from callguard.consent.prompts import PromptLibrary
+from callguard.gate.dialogue import answer
+from callguard.gate.lease import FILE as LEASE_FILE
+from callguard.gate.lease import Lease
+from callguard.gate.pbx import Pbx
+from callguard.gate.recordings import CallRecordings
+from callguard.gate.room import Gate
+from callguard.optout.events import after
+from callguard.optout.image import PAGE, OptOutImage
+from callguard.overview import Overview
+from callguard.policy.packs import shipped_packs
+from callguard.recording.keys import KeyStoreError, MasterKey
+from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.recording.recorder import Recorder
+from callguard.recording.sealer import Sealer
+from callguard.recording.spool import Spool, SpoolError
+from callguard.retention.daily import DailyPurge
+from callguard.storage.database import Database, DatabaseError
+from callguard.storage.journal import Journal
+from callguard.storage.migrate import check
+from callguard.tenants.directory import TenantDirectory
+from callguard.watchdog import Watchdog
+from callguard.web.app import WebServer, build_app
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+REFRESH_S = 0.5
+"""How soon tenants and opt-outs entered by another process are seen."""
+
+FEED_S = 0.25
+GRACE_S = 5.0
+
+
+class ServiceError(RuntimeError):
+    """The service cannot start or go on; one line that says why."""
+
+
+class Service:
+    """callguard, built from its settings and not yet running.
+
+    Raises ServiceError. Build it inside a running event loop.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, *, connect: Connector = tcp_connect
+    ) -> None:
+        self.settings = settings
+        self._clock = clock
+        try:
+            self.database = Database(settings.database_url)
+            check(self.database)
+            wrapper = MasterKey.load(settings.master_key)
+            self.spool = Spool(
+                settings.spool.folder,
+                floor=settings.spool.reserve_bytes,
+                shared_group=settings.spool.shared_group,
+            )
+            self.spool.prepare()
+            store = FolderStore(settings.object_folder)
+            self.journal = Journal(self.database, clock)
+            self.tenants = TenantDirectory()
+            self.opt_outs = OptOutImage()
+            prompts, prompt_faults = PromptLibrary.load(settings.prompt_folder)
+            self.recorder = Recorder(
+                clock,
+                self.journal,
+                self.spool,
+                wrapper,
+                {p.name: PurePosixPath(p.spool or self.spool.folder) for p in settings.asterisk},
+                settings.limits.durable_s,
+            )
+            self.sealer = Sealer(
+                clock,
+                self.database,
+                self.journal,
+                self.spool,
+                store,
+                wrapper,
+                self.tenants,
+                self.recorder,
+            )
+            self.pbxs = {
+                pbx.name: Pbx(
+                    pbx,
+                    clock,
+                    on_change=self._changed,
+                    on_resync=self._resynced,
+                    on_cdr=self._call_record,
+                    connect=connect,
+                )
+                for pbx in settings.asterisk
+            }
+            with self.database.reading() as connection:
+                self._load(connection)
+        except (
+            DatabaseError,
+            KeyStoreError,
+            SpoolError,
+            ObjectStoreError,
+            ConfigError,
+            OSError,
+        ) as error:
+            raise ServiceError(str(error)) from error
+        except SQLAlchemyError as error:
+            raise ServiceError(f"the database cannot be read: {error}".splitlines()[0]) from error
+        self.recordings = CallRecordings(self.recorder, self.sealer, self.pbxs)
+        self.keepers = {
+            pbx.name: CallRecordKeeper(
+                pbx.name, pbx.cdr_file, self.database, self.journal, self.tenants
+            )
+            for pbx in settings.asterisk
+        }
+        self.gate = Gate(
+            clock=clock,
+            database=self.database,
+            journal=self.journal,
+            tenants=self.tenants,
+            opt_outs=self.opt_outs,
+            rules=[rule for pack in shipped_packs() for rule in pack.rules],
+            prompts=prompts,
+            prompt_folders={
+                p.name: PurePosixPath(p.prompts or settings.prompt_folder)
+                for p in settings.asterisk
+            },
+            recordings=self.recordings,
+            home_region=settings.home_region,
+            durable_s=settings.limits.durable_s,
+        )
+        self.agi = AgiServer(
+            self._answer,
+            limits=AgiLimits(
+                max_sessions=settings.agi.max_sessions,
+                header_timeout=settings.agi.header_timeout,
+            ),
+            allow=settings.agi.networks,
+        )
+        self.lease = Lease(
+            [pbx.session for pbx in self.pbxs.values()],
+            settings.spool.folder,
+            clock,
+            settings.limits.lease_s,
+        )
+        self.daily_purge = DailyPurge(self._purge_write, store, clock, settings.purge.at)
+        self._alarms = self._standing_alarms(prompt_faults)
+        self.overview = Overview(
+            clock,
+            self.database,
+            self.journal,
+            self.gate,
+            self.pbxs,
+            self.keepers,
+            self.recorder,
+            self.sealer,
+            self.spool,
+            self.lease,
+            self.agi,
+            self.daily_purge,
+            lambda: self._alarms,
+        )
+        self.web = WebServer(build_app(self.overview, clock=clock))
+        self._stop = asyncio.Event()
+        self.agi_port = 0
+        self.web_port = 0
+
+    def stop(self) -> None:
+        """Asks the service to end in order."""
+        self._stop.set()
+
+    async def run(self, *, ready: Callable[["Service"], None] | None = None) -> None:
+        """Runs until ``stop``; ``ready`` is called once calls can come.
+
+        Raises ServiceError when a door cannot be opened, ExceptionGroup when a room fails.
+        """
+        journal = self.journal.start()
+        try:
+            await self._open_doors()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(work) for work in self._work()]
+                    tasks.append(group.create_task(self._own(journal)))
+                    if ready is not None:
+                        ready(self)
+                    await self._stop.wait()
+                    await self._close_doors()
+                    for task in tasks:
+                        task.cancel()
+            finally:
+                self.lease.end()
+        finally:
+            await self.journal.close()
+            self.database.close()
+
+    async def _open_doors(self) -> None:
+        agi, web = self.settings.agi, self.settings.web
+        try:
+            self.agi_port = await self.agi.start(agi.host, agi.port)
+            self.web_port = await self.web.start(web.host, web.port)
+        except OSError as error:
+            await self.agi.close(0)
+            raise ServiceError(f"a port cannot be opened: {error}") from error
+        log.info("serving", agi=f"{agi.host}:{self.agi_port}", web=f"{web.host}:{self.web_port}")
+
+    async def _close_doors(self) -> None:
+        """First the lease, so that no new call asks; then the calls inside are let finish."""
+        log.info("stopping")
+        self.lease.end()
+        await self.agi.close(GRACE_S)
+        await self.web.close()
+        for pbx in self.pbxs.values():
+            await pbx.session.close()
+
+    def _work(self) -> list[Coroutine[None, None, None]]:
+        work: list[Coroutine[None, None, None]] = []
+        work += [self._refresh(), self.lease.run(), self.sealer.run(), self.daily_purge.run()]
+        work += [pbx.session.run() for pbx in self.pbxs.values()]
+        work += [keeper.run() for keeper in self.keepers.values()]
+        if self.settings.limits.watchdog_s:
+            work.append(self._feed_watchdog())
+        return work
+
+    async def _own(self, journal: asyncio.Task[None]) -> None:
+        """The journal outlives the other rooms at the end, but takes them down if it fails."""
+        await asyncio.shield(journal)
+
+    async def _feed_watchdog(self) -> None:
+        watchdog = Watchdog(self.settings.limits.watchdog_s)
+        try:
+            while True:
+                watchdog.feed()
+                await asyncio.sleep(FEED_S)
+        finally:
+            watchdog.close()
+
+    async def _refresh(self) -> None:
+        """Follows what other processes write: the command line, other nodes."""
+        faulty = False
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self.database.read(self.tenants.refresh)
+                newer = partial(after, sequence=self.opt_outs.read_up_to, limit=PAGE)
+                self.opt_outs.follow(await self.database.read(newer))
+            except (SQLAlchemyError, TimeoutError) as error:
+                if not faulty:
+                    log.error("refresh_failed", reason=str(error).splitlines()[:1])
+                faulty = True
+            else:
+                faulty = False
+
+    def _load(self, connection: Connection) -> None:
+        self.tenants.refresh(connection)
+        while page := after(connection, self.opt_outs.read_up_to, PAGE):
+            self.opt_outs.follow(page)
+        self.recorder.load(connection)
+
+    async def _answer(self, session: AgiSession) -> None:
+        await answer(self.gate, session)
+
+    def _changed(self, pbx: Pbx, change: Change) -> None:
+        match change:
+            case ChannelGone(uniqueid=uniqueid):
+                self.gate.calls.end(pbx.name, uniqueid)
+                self.recordings.channel_gone(pbx.name, uniqueid)
+            case RecordingStopped(uniqueid=uniqueid):
+                self.recordings.channel_gone(pbx.name, uniqueid)
+            case _:
+                pass
+
+    def _resynced(self, pbx: Pbx) -> None:
+        self.gate.calls.keep_only(pbx.name, pbx.live.channels, self._clock.now())
+        self.recordings.resynced(pbx.name)
+
+    def _call_record(self, pbx: Pbx, message: Message) -> None:
+        self.keepers[pbx.name].take(message)
+
+    async def _purge_write(self, work: Callable[[Connection], T], /) -> T:
+        return await self.journal.write(work, timeout=60.0)
+
+    def _standing_alarms(self, prompt_faults: tuple[str, ...]) -> tuple[str, ...]:
+        alarms = [f"prompt: {fault}" for fault in prompt_faults]
+        if not self.spool.is_in_memory():
+            alarms.append(f"the spool {self.spool.folder} is on a disk: plaintext reaches it")
+        known = {recording.spool_name for recording in self.recorder.in_progress()}
+        orphans = self.spool.orphans({*known, LEASE_FILE})
+        if orphans:
+            alarms.append(f"{len(orphans)} spool entries belong to no recording in progress")
+        for alarm in alarms:
+            log.warning("alarm", reason=alarm)
+        return tuple(alarms)
+
+
+async def serve(settings: Settings, clock: Clock, ready: Callable[[Service], None]) -> None:
+    """Runs the service until SIGTERM or SIGINT. Raises what ``Service`` and ``run`` raise."""
+    service = Service(settings, clock)
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, service.stop)
+    try:
+        await service.run(ready=ready)
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            for name in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(name)

@@ -1,0 +1,1 @@
+"""The page, its live updates, health and metrics."""

@@ -1,0 +1,137 @@
+"""What is shown, as HTML: the page, the parts of it that live, and the error pages."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+from babel.numbers import format_decimal
+from markupsafe import Markup
+
+from callguard.clock import Clock
+from callguard.web.assets import Assets
+from callguard.web.language import LANGUAGES, Language, choose, translations
+from callguard.web.reader import StatusReader, StatusUnavailable
+from callguard.web.status import Status
+from callguard.web.words import WORDS
+
+SHOWN_CALLS: Final = 100
+SHOWN_VERDICTS: Final = 50
+"""Most rows of a table: a page is read by a person, and rendered between two calls."""
+
+RELOAD_S: Final = 10
+"""How often a browser without scripts asks again."""
+
+LEASE_S: Final = 3.0
+"""The age at which the dialplan no longer trusts the lease."""
+
+
+def language_of(request: web.Request) -> Language:
+    """The language to answer in."""
+    return choose(request.query.get("lang", ""), request.headers.get("Accept-Language", ""))
+
+
+def steady(status: Status) -> Status:
+    """The status without what differs each second and is not shown: two that are equal look
+    the same."""
+    pbxs = tuple(replace(pbx, lease_age_s=_shown_age(pbx.lease_age_s)) for pbx in status.pbxs)
+    day = status.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    overdue = status.next_purge < status.at
+    return replace(status, at=status.next_purge if not overdue else day, pbxs=pbxs)
+
+
+def _shown_age(age: float | None) -> float | None:
+    return age if age is None or age > LEASE_S else 0.0
+
+
+class Pages:
+    """Renders; holds no state of the service."""
+
+    def __init__(self, environment: jinja2.Environment, assets: Assets) -> None:
+        self._environment = environment
+        self._assets = assets
+
+    def context(self, language: Language) -> dict[str, object]:
+        """What every template may use."""
+        catalog = translations(language.code)
+
+        def word(kind: str, value: str) -> str:
+            known = WORDS[kind].get(value)
+            return value if known is None else catalog.gettext(known)
+
+        return {
+            "language": language,
+            "languages": tuple(LANGUAGES.values()),
+            "gettext": catalog.gettext,
+            "ngettext": catalog.ngettext,
+            "word": word,
+            "number": lambda value: format_decimal(value, locale=language.code),
+            "moment": moment,
+            "asset": self._assets.address,
+            "lease_s": LEASE_S,
+            "reload_s": RELOAD_S,
+            "shown_calls": SHOWN_CALLS,
+            "shown_verdicts": SHOWN_VERDICTS,
+        }
+
+    def parts(self, status: Status | None, language: Language) -> str:
+        """The sections that live updates replace; of an unknown status, only the alarm."""
+        return self._render("parts.html", {**self.context(language), "status": status})
+
+    def error(self, code: int, language: Language, at: datetime) -> str:
+        """An error page. ``code`` without words of its own gets the standard ones."""
+        text = WORDS["error"].get(str(code))
+        phrase = HTTPStatus(code).phrase if text is None else translations(language.code).gettext(
+            text
+        )
+        context: Mapping[str, object] = {"code": code, "text": phrase, "at": at}
+        return self._render("error.html", {**self.context(language), **context})
+
+    def _render(self, name: str, context: Mapping[str, object]) -> str:
+        return self._environment.get_template(name).render(context)
+
+
+def moment(at: datetime, near: datetime | None = None) -> Markup:
+    """A UTC time, with its day where that is not the day of ``near``."""
+    utc = at.astimezone(UTC)
+    today = near is not None and utc.date() == near.astimezone(UTC).date()
+    text = utc.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
+    iso = utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" dir="ltr">{}</time>').format(iso, text)
+
+
+class StatusPage:
+    """``GET /``."""
+
+    def __init__(self, reader: StatusReader, pages: Pages) -> None:
+        self._reader = reader
+        self._pages = pages
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Raises HTTPServiceUnavailable while the state cannot be read."""
+        try:
+            status = await self._reader.read()
+        except StatusUnavailable as error:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": str(RELOAD_S)}) from error
+        context = {**self._pages.context(language_of(request)), "status": status}
+        return aiohttp_jinja2.render_template("page.html", request, context)
+
+
+class ErrorPages:
+    """Turns refusals and failures into pages."""
+
+    def __init__(self, pages: Pages, clock: Clock) -> None:
+        self._pages = pages
+        self._clock = clock
+
+    def answer(self, request: web.Request, error: web.HTTPException) -> web.Response:
+        """The page of that error, with the headers that it carries."""
+        text = self._pages.error(error.status, language_of(request), self._clock.now())
+        headers = {k: v for k, v in error.headers.items() if k in ("Allow", "Retry-After")}
+        return web.Response(
+            status=error.status, text=text, content_type="text/html", headers=headers
+        )

@@ -1,0 +1,101 @@
+"""What the page, the health checks and the metrics show. Numbers come masked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PbxStatus:
+    """One Asterisk. ``lease_age_s`` is None until the lease was written over AMI once."""
+
+    name: str
+    ami: Literal["down", "connecting", "up"]
+    since: datetime
+    reason: str
+    lease_age_s: float | None
+    channels: int
+    call_records: int
+    call_records_bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call that was decided and has not ended."""
+
+    id: str
+    tenant: str
+    direction: str
+    purpose: str
+    subject: str
+    since: datetime
+    recording: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LastVerdict:
+    """A verdict with its reasons in words."""
+
+    at: datetime
+    call_id: str
+    tenant: str
+    direction: str
+    subject: str
+    decision: Literal["allow", "block"]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeStatus:
+    """The last purge."""
+
+    finished_at: datetime
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything at one moment.
+
+    ``not_ready`` says in words why calls cannot be taken; ``alarms`` what needs a person's eye.
+    ``verdicts_total`` is by (direction, decision); ``notices_total`` by outcome; ``faults`` by
+    kind.
+    """
+
+    at: datetime
+    not_ready: tuple[str, ...]
+    alarms: tuple[str, ...]
+    pbxs: tuple[PbxStatus, ...]
+    calls: tuple[LiveCall, ...]
+    verdicts: tuple[LastVerdict, ...]
+    recordings_in_progress: int
+    sealing_backlog: int
+    sealed_total: int
+    sealing_failures_total: int
+    spool_has_room: bool
+    journal_pending: int
+    journal_failing: str | None
+    not_durable_total: int
+    opt_outs: int
+    last_purge: PurgeStatus | None
+    next_purge: datetime
+    agi_sessions: int
+    agi_sessions_total: int
+    agi_refused_total: int
+    verdicts_total: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    notices_total: Mapping[str, int] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls can be decided and their verdicts kept."""
+        return not self.not_ready
+
+
+class StatusSource(Protocol):
+    """Whoever can tell the state of the service; cheap enough to be asked every second."""
+
+    async def status(self) -> Status:
+        """Raises TimeoutError when the database does not answer."""
+        ...

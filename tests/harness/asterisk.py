@@ -1,0 +1,363 @@
+"""A simulated Asterisk: channels, globals, prompts, recordings, call records, on virtual time.
+
+It runs the real dialplan (``interpreter``), calls the gate over AGI (``agi_client``), tells a
+``SimulatedManager`` what happens, writes recordings and the CSV of call records where callguard
+reads them. A playbook (``playbook``) plays the people and the carrier.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from tests.harness import events
+from tests.harness.agi_client import NotSimulated
+from tests.harness.applications import APPLICATIONS
+from tests.harness.channels import Bridge, Channel, State, Target
+from tests.harness.dialplan import Dialplan
+from tests.harness.interpreter import Interpreter
+from tests.harness.media import Media
+from tests.harness.notes import Invite, Note
+from tests.harness.pipes import Streams
+from tests.harness.records import DEFAULT_FIELDS, CallRecord, append_row
+from tests.harness.virtual import VirtualClock
+
+AgiConnect = Callable[[], Awaitable[Streams]]
+"""Opens the connection to the AGI server; raises OSError when nobody listens."""
+
+
+class Announcer(Protocol):
+    """Whom the simulated Asterisk tells of its events: a SimulatedManager, or a list."""
+
+    def emit(self, name: str, privilege: str, headers: list[tuple[str, str]]) -> None: ...
+
+
+CommandHook = Callable[[Channel, int, str], None]
+
+
+class SimulatedAsterisk:
+    """One Asterisk; ``folders`` maps folders as Asterisk sees them to folders on the host."""
+
+    def __init__(
+        self,
+        dialplan: Dialplan,
+        *,
+        clock: VirtualClock,
+        agi_connect: AgiConnect,
+        prompts: Mapping[str, int] | None = None,
+        folders: Mapping[str, Path] | None = None,
+        announce: Announcer | None = None,
+        cdr_file: Path | None = None,
+        cdr_fields: str = DEFAULT_FIELDS,
+        cdr_mappings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.agi_connect = agi_connect
+        self.globals: dict[str, str] = dict(dialplan.globals)
+        self.media = Media(self, prompts or {}, folders or {})
+        self.announce = announce
+        self.cdr_file, self.cdr_fields = cdr_file, cdr_fields
+        self.cdr_mappings = dict(cdr_mappings or {"linkedid": "LinkedID", "sequence": "Sequence"})
+        self.interpreter = Interpreter(self, dialplan, APPLICATIONS)
+        self.channels: list[Channel] = []
+        self.invites: list[Invite] = []
+        self.notes: list[Note] = []
+        self.logs: list[tuple[str, str]] = []
+        self.records: dict[str, CallRecord] = {}
+        self.rows: dict[str, dict[str, str]] = {}
+        self.failures: list[BaseException] = []
+        self.hangup_line_first = False
+        self.on_before_command: list[CommandHook] = []
+        self.on_after_command: list[CommandHook] = []
+        self._agents: set[str] = set()
+        self._numbers = {"channel": 0, "bridge": 0, "record": 0, "monitor": 0}
+        self._watchers: list[asyncio.Future[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- time, notes, waiting -----------------------------------------------------------------
+
+    def epoch(self) -> int:
+        """The wall time in whole seconds since 1970."""
+        return int(self.clock.epoch())
+
+    def note(self, kind: str, channel: Channel, detail: str = "", **extra: str) -> None:
+        """Write down what happened and wake whoever waits for it."""
+        self.notes.append(Note(self.clock.monotonic(), kind, channel.name, detail, extra))
+        self.changed()
+
+    def log(self, level: str, text: str) -> None:
+        """A line of Asterisk's log."""
+        self.logs.append((level, text))
+
+    def changed(self) -> None:
+        """Wake whoever waits in ``until``."""
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
+
+    async def until(self, condition: Callable[[], bool], what: str, within: float = 120.0) -> None:
+        """Wait until the condition holds; AssertionError with the story after ``within`` virtual
+        seconds, and whatever made a channel's dialplan fail is raised here."""
+        try:
+            async with asyncio.timeout(within):
+                while not condition():
+                    self.raise_failure()
+                    watcher = asyncio.get_running_loop().create_future()
+                    self._watchers.append(watcher)
+                    await watcher
+        except TimeoutError:
+            raise AssertionError(f"no {what} within {within} s\n{self.story()}") from None
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what a channel's dialplan died of, if any did."""
+        if self.failures:
+            raise self.failures[0]
+
+    def story(self) -> str:
+        """What happened so far, a line each."""
+        lines = [
+            f"  {note.at:9.3f} {note.channel} {note.kind} {note.detail}" for note in self.notes
+        ]
+        return "\n".join([*lines, *(f"  log {level}: {text}" for level, text in self.logs)])
+
+    # --- channels -----------------------------------------------------------------------------
+
+    def unique(self, kind: str) -> int:
+        """The next number of its kind."""
+        self._numbers[kind] += 1
+        return self._numbers[kind]
+
+    def new_channel(self, endpoint: str, context: str, exten: str, linkedid: str = "") -> Channel:
+        """A channel in Asterisk's naming, announced with Newchannel."""
+        number = self.unique("channel")
+        uniqueid = f"{self.epoch()}.{number}"
+        channel = Channel(
+            f"{endpoint}-{number:08x}", uniqueid, linkedid or uniqueid, context, exten
+        )
+        channel.created = self.clock.epoch()
+        self.channels.append(channel)
+        return channel
+
+    def announce_channel(self, channel: Channel) -> None:
+        """Newchannel, once the channel has its caller id."""
+        self.emit("Newchannel", "call,all", events.channel_headers(channel))
+        self.note("channel", channel)
+
+    def start(self, channel: Channel, *, is_agent: bool) -> None:
+        """A call arrives on the channel: its dialplan begins to run."""
+        if is_agent:
+            self._agents.add(channel.name)
+        channel.state = State.RING
+        self.records[channel.uniqueid] = CallRecord(
+            channel.uniqueid,
+            channel.linkedid,
+            self.unique("record") - 1,
+            self.clock.epoch(),
+            channel.name,
+            src=channel.caller_number,
+            clid=f'"{channel.caller_name}" <{channel.caller_number}>',
+            dst=channel.exten,
+            dcontext=channel.context,
+            accountcode=channel.accountcode,
+        )
+        self.announce_channel(channel)
+        self.spawn(channel)
+
+    def spawn(self, channel: Channel) -> None:
+        """Run a channel's dialplan in a task of its own."""
+        task = asyncio.get_running_loop().create_task(self._live(channel), name=channel.name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _live(self, channel: Channel) -> None:
+        try:
+            await self.interpreter.run(channel)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # raised again by whoever waits
+            self.failures.append(error)
+        finally:
+            self.end_channel(channel, channel.cause or 16)
+            self.changed()
+
+    async def close(self) -> None:
+        """Hang everything up and wait for the dialplans to end."""
+        for channel in list(self.channels):
+            channel.hang_up(16)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for recorder in self.media.recorders:
+            recorder.stop()
+
+    def find_channel(self, name: str) -> Channel | None:
+        """A living channel by name or unique id."""
+        for channel in self.channels:
+            if name in {channel.name, channel.uniqueid}:
+                return channel
+        return None
+
+    def is_agent(self, channel: Channel) -> bool:
+        """Whether the channel is the agent's side of its call."""
+        return channel.name in self._agents
+
+    def follow(self, channel: Channel, application: str, data: str) -> None:
+        """Keep the call record at the application that runs (not after the hang-up)."""
+        record = self.records.get(channel.uniqueid)
+        if record is not None and not channel.hung_up:
+            record.lastapp, record.lastdata = application, data[:79]
+            record.dst, record.dcontext = channel.exten, channel.context
+
+    def record_of(self, channel: Channel) -> CallRecord:
+        """The call record; a channel that was dialled shares the one of its caller."""
+        record = self.records.get(channel.uniqueid) or self.records.get(channel.linkedid)
+        if record is None:
+            raise NotSimulated(f"{channel.name} has no call record")
+        return record
+
+    def answer(self, channel: Channel) -> None:
+        """Answer an incoming channel."""
+        if channel.state is not State.UP:
+            channel.state = State.UP
+            record = self.records.get(channel.uniqueid)
+            if record is not None:
+                record.answer, record.disposition = self.clock.epoch(), "ANSWERED"
+            self.new_state(channel)
+            self.note("answered", channel)
+
+    def new_state(self, channel: Channel) -> None:
+        """Announce a channel's state."""
+        self.emit("Newstate", "call,all", events.channel_headers(channel))
+        self.changed()
+
+    def end_channel(self, channel: Channel, cause: int) -> None:
+        """The channel is gone: recordings closed, Hangup sent, the call record written."""
+        if channel not in self.channels:
+            return
+        channel.hang_up(cause)
+        self.media.end_recordings(channel)
+        self.channels.remove(channel)
+        self.emit("Hangup", "call,all", events.hangup_headers(channel))
+        record = self.records.get(channel.uniqueid)
+        if record is not None:
+            record.end = self.clock.epoch()
+            row = record.row(self.cdr_fields)
+            self.rows[channel.uniqueid] = row
+            if self.cdr_file is not None:
+                append_row(self.cdr_file, row)
+            self.emit("Cdr", "cdr,all", record.manager_headers(self.cdr_mappings))
+        self.note("hangup", channel, str(channel.cause))
+
+    # --- dialling and bridging ----------------------------------------------------------------
+
+    def invite(self, caller: Channel, address: str) -> Channel:
+        """Send an INVITE to ``number@endpoint`` or to a phone."""
+        number, _, endpoint = address.rpartition("@")
+        called = self.new_channel(f"PJSIP/{endpoint}", f"from-{endpoint}", "s", caller.linkedid)
+        called.variables = caller.variables.inherited()
+        if not self.is_agent(caller):
+            self._agents.add(called.name)
+        self.announce_channel(called)
+        called.exten, called.caller_number = caller.exten, number or caller.exten
+        called.connected_number, caller.connected_number = caller.caller_number, number
+        called.language, called.accountcode = caller.language, caller.accountcode
+        headers = [
+            *events.channel_headers(caller),
+            *events.channel_headers(called, "Dest"),
+            ("DialString", address),
+        ]
+        self.emit("DialBegin", "call,all", headers)
+        self.record_of(caller).dstchannel = called.name
+        self.invites.append(Invite(number, endpoint, self.clock.monotonic(), called))
+        self.note("invite", called, address)
+        return called
+
+    def remote(self, called: Channel, reply: str) -> None:
+        """What the dialled side does: ``ringing``, ``answer``, ``busy``, ``congestion`` or
+        ``unavailable``."""
+        called.dialled.put_nowait(reply)
+
+    def dial_ended(self, caller: Channel, called: Channel, status: str) -> None:
+        """Announce DIALSTATUS, and keep it in the call record."""
+        headers = [
+            *events.channel_headers(caller),
+            *events.channel_headers(called, "Dest"),
+            ("DialStatus", status),
+        ]
+        self.emit("DialEnd", "call,all", headers)
+        self.record_of(caller).disposition = {
+            "ANSWER": "ANSWERED",
+            "BUSY": "BUSY",
+            "CONGESTION": "CONGESTION",
+            "CHANUNAVAIL": "FAILED",
+        }.get(status, "NO ANSWER")
+        self.note("dial_ended", called, status)
+
+    def new_bridge(self) -> Bridge:
+        """A bridge without channels."""
+        return Bridge(f"00000000-0000-4000-8000-{self.unique('bridge'):012x}")
+
+    def enter_bridge(self, bridge: Bridge, channel: Channel) -> None:
+        """Connect a channel; whoever was not answered yet is now."""
+        self.answer(channel)
+        bridge.channels.append(channel)
+        channel.bridge = bridge
+        headers = [*events.bridge_headers(bridge), *events.channel_headers(channel)]
+        self.emit("BridgeEnter", "call,all", headers)
+        self.media.follow_sound()
+        self.note("bridged", channel)
+
+    def leave_bridge(self, bridge: Bridge, channel: Channel) -> None:
+        """Take a channel out of its bridge."""
+        if channel not in bridge.channels:
+            return
+        bridge.channels.remove(channel)
+        channel.bridge = None
+        headers = [*events.bridge_headers(bridge), *events.channel_headers(channel)]
+        self.emit("BridgeLeave", "call,all", headers)
+        self.media.follow_sound()
+        self.note("unbridged", channel)
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    def before_command(self, channel: Channel, number: int, identity: str, line: str) -> None:
+        """An AGI command was read and is about to be run."""
+        headers = [
+            *events.channel_headers(channel),
+            ("CommandId", identity),
+            ("Command", line),
+        ]
+        self.emit("AGIExecStart", "agi,all", headers)
+        for hook in self.on_before_command:
+            hook(channel, number, line)
+
+    def after_command(
+        self, channel: Channel, number: int, identity: str, line: str, reply: str
+    ) -> None:
+        """An AGI command was answered."""
+        code = reply[:3]
+        headers = [
+            *events.channel_headers(channel),
+            ("CommandId", identity),
+            ("Command", line),
+            ("ResultCode", code),
+            ("Result", "Success" if code == "200" else "Usage"),
+        ]
+        if code in {"200", "520"}:
+            self.emit("AGIExecEnd", "agi,all", headers)
+        self.note("agi_command", channel, line, reply=reply)
+        for hook in self.on_after_command:
+            hook(channel, number, line)
+
+    def feature(self, channel: Channel, target: Target) -> None:
+        """A feature code on a bridged channel."""
+        if channel.bridge is None:
+            raise AssertionError(f"{channel.name} is not in a bridge\n{self.story()}")
+        channel.bridge.press_feature(channel, target)
+
+    def emit(self, name: str, privilege: str, headers: list[tuple[str, str]]) -> None:
+        """Tell AMI."""
+        if self.announce is not None:
+            self.announce.emit(name, privilege, headers)

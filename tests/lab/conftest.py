@@ -1,0 +1,27 @@
+"""One PBX and one set of tones for a whole module of laboratory tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import audio
+from tests.lab.asterisk import Asterisk
+from tests.lab.calls import Telephony
+
+
+@pytest.fixture(scope="module")
+def pbx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
+    """A guarded PBX with one phone, one carrier trunk, and a two-second notice."""
+    with Asterisk(tmp_path_factory.mktemp("pbx")) as running:
+        audio.write_wav(running.prompts / "notice.wav", audio.tone(audio.NOTICE_TONE, 2.0))
+        yield running
+
+
+@pytest.fixture
+def telephony(pbx: Asterisk, tmp_path: Path) -> Telephony:
+    """Calls through that PBX; nothing is alive until the test says so."""
+    pbx.cli("dialplan set global CALLGUARD_ALIVE 0")
+    return Telephony(pbx, tmp_path)
