@@ -43,7 +43,7 @@ from callguard.storage.journal import Journal
 from callguard.storage.migrate import check
 from callguard.tenants.directory import TenantDirectory
 from callguard.watchdog import Watchdog
-from callguard.web.app import WebServer, build_app
+from callguard.web.app import WebServer
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -181,7 +181,7 @@ class Service:
             self.daily_purge,
             lambda: self._alarms,
         )
-        self.web = WebServer(build_app(self.overview, clock=clock))
+        self.web = WebServer(self.overview, clock=clock)
         self._stop = asyncio.Event()
         self.agi_port = 0
         self.web_port = 0

@@ -118,12 +118,18 @@ class Parser:
     #: The greeting without its line end, None until it came.
     greeting: str | None = field(default=None, init=False)
     _names: frozenset[bytes] | None = field(default=None, init=False)
+    #: What the wanted events begin with, all cut to one length. Most unwanted events are told
+    #: apart by it alone, which is what makes stepping over them cheap.
+    _heads: frozenset[bytes] = field(default=frozenset(), init=False)
+    _head_bytes: int = field(default=0, init=False)
     _held: bytearray = field(default_factory=bytearray, init=False)
     _broken: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if self.wanted is not None:
             self._names = frozenset(name.encode() for name in self.wanted)
+            self._head_bytes = len(_EVENT) + min(map(len, self._names), default=0)
+            self._heads = frozenset((_EVENT + name)[: self._head_bytes] for name in self._names)
 
     @property
     def held(self) -> int:
@@ -158,64 +164,66 @@ class Parser:
                 return []
             data = bytes(held)
             held.clear()
-        start = 0
         if self.greeting is None:
             start = self._greet(data)
-            if self.greeting is None:
+            if start is None:
                 held += data
                 self._check_held()
                 return []
-        messages: list[Message] = []
-        start = self._scan(data, start, messages)
-        if start < len(data):
-            held += data[start:] if start else data
+            data = data[start:]
+        blocks = data.split(_MESSAGE_END)
+        rest = blocks.pop()
+        longest = self.limits.message_bytes
+        if len(data) > longest and any(len(block) > longest for block in blocks):
+            raise RemoteProtocolError(f"a message is longer than {longest} bytes")
+        if rest:
+            held += rest
             self._check_held()
+        return self._read(blocks)
+
+    def _read(self, blocks: list[bytes]) -> list[Message]:
+        """The messages among whole blocks that are not to be stepped over."""
+        heads, size = self._heads, self._head_bytes
+        passing = self._names is not None and not self.answers
+        skipped = 0
+        messages = []
+        for block in blocks:
+            head = block[:size]
+            if passing and head not in heads and head[:7] == _EVENT:
+                skipped += 1
+                continue
+            block = block.removeprefix(_LINE_END)
+            if not self._is_wanted(block):
+                skipped += 1
+            elif block:
+                messages.append(self._parse(block))
+        self.skipped += skipped
         return messages
 
-    def _scan(self, data: bytes, start: int, messages: list[Message]) -> int:
-        """Appends the messages in ``data``; returns where the unfinished rest begins."""
-        names, answers = self._names, self.answers
-        longest = self.limits.message_bytes
-        find = data.find
-        skipped = 0
-        while (end := find(_MESSAGE_END, start)) >= 0:
-            if end - start > longest:
-                raise RemoteProtocolError(f"a message is longer than {longest} bytes")
-            wanted = True
-            if names is not None:
-                if not data.startswith(_EVENT, start):
-                    while start < end and data.startswith(_LINE_END, start):
-                        start += 2
-                if data.startswith(_EVENT, start):
-                    eol = find(_LINE_END, start, end)
-                    kind = data[start + 7 : eol if eol >= 0 else end]
-                    wanted = kind in names or (answers and find(_ACTION_ID, start, end) >= 0)
-            if not wanted:
-                skipped += 1
-            elif message := self._parse(data[start:end]):
-                messages.append(message)
-            start = end + 4
-        self.skipped += skipped
-        return start
+    def _is_wanted(self, block: bytes) -> bool:
+        if self._names is None or not block.startswith(_EVENT):
+            return True
+        kind = block[len(_EVENT) :].partition(_LINE_END)[0]
+        return kind in self._names or (self.answers and _ACTION_ID in block)
 
-    def _parse(self, block: bytes) -> Message | None:
-        """The message in ``block``; None if it holds nothing but empty lines."""
+    def _parse(self, block: bytes) -> Message:
         longest = self.limits.line_bytes
-        lines = block.split(_LINE_END)
-        if len(block) > longest and max(map(len, lines)) > longest:
+        if len(block) > longest and any(len(line) > longest for line in block.split(_LINE_END)):
             raise RemoteProtocolError(f"a line is longer than {longest} bytes")
-        headers = []
-        for line in block.decode("utf-8", "replace").split("\r\n"):
-            name, separator, value = line.partition(": ")
-            if not separator:
-                # "Name:" of an empty value, and lines that are no header at all, are kept too.
-                name, _, value = line.partition(":")
-            if line:
-                headers.append((name, value))
-        return Message(tuple(headers)) if headers else None
+        lines = block.decode("utf-8", "replace").split("\r\n")
+        parted = [line.partition(": ") for line in lines]
+        # "Name:" of an empty value, and lines that are no header at all, are kept too.
+        return Message(
+            tuple(
+                [
+                    (name, value) if separator else name.partition(":")[::2]
+                    for name, separator, value in parted
+                ]
+            )
+        )
 
-    def _greet(self, data: bytes) -> int:
-        """Reads the greeting; returns where the messages begin."""
+    def _greet(self, data: bytes) -> int | None:
+        """Reads the greeting; returns where the messages begin, None if it is not all there."""
         head = data[: len(GREETING)]
         if not GREETING.startswith(head):
             raise RemoteProtocolError("the greeting is not Asterisk's")
@@ -223,7 +231,7 @@ class Parser:
         if end > self.limits.line_bytes:
             raise RemoteProtocolError("the greeting is too long")
         if end < 0:
-            return 0
+            return None
         self.greeting = data[:end].decode("utf-8", "replace")
         return end + 2
 

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from callguard.web.reader import StatusReader, StatusUnavailable
+from callguard.web.reader import StatusError, StatusReader
 
 
 async def alive(_request: web.Request) -> web.Response:
@@ -19,7 +19,7 @@ class Readiness:
     async def show(self, _request: web.Request) -> web.Response:
         try:
             reasons = list((await self._reader.read()).not_ready)
-        except StatusUnavailable as error:
+        except StatusError as error:
             reasons = [f"the status cannot be read: {error}"]
         return web.json_response(
             {"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200

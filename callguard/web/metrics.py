@@ -14,7 +14,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from callguard.web.pages import RELOAD_S
-from callguard.web.reader import StatusReader, StatusUnavailable
+from callguard.web.reader import StatusError, StatusReader
 from callguard.web.status import PbxStatus, Status
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,7 +29,7 @@ class Metrics:
     async def show(self, _request: web.Request) -> web.Response:
         try:
             status = await self._reader.read()
-        except StatusUnavailable as error:
+        except StatusError as error:
             return web.Response(
                 status=503,
                 text=f"the status cannot be read: {error}\n",
@@ -38,9 +38,7 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(StatusCollector(status))
         ProcessCollector(registry=registry)
-        return web.Response(
-            body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE}
-        )
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE})
 
 
 class StatusCollector(Collector):
@@ -52,7 +50,9 @@ class StatusCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         status = self._status
         yield _gauge("ready", "Whether calls can be taken (1) or not (0).", status.ready)
-        yield _gauge("not_ready_reasons", "Reasons why calls cannot be taken.", len(status.not_ready))
+        yield _gauge(
+            "not_ready_reasons", "Reasons why calls cannot be taken.", len(status.not_ready)
+        )
         yield _gauge("alarms", "Alarms that need a person's eye.", len(status.alarms))
         yield from _pbxs(status.pbxs)
         yield from _calls(status)
@@ -102,9 +102,7 @@ def _calls(status: Status) -> Iterator[Metric]:
 
 
 def _recordings(status: Status) -> Iterator[Metric]:
-    yield _gauge(
-        "recordings_in_progress", "Recordings being made.", status.recordings_in_progress
-    )
+    yield _gauge("recordings_in_progress", "Recordings being made.", status.recordings_in_progress)
     yield _gauge(
         "sealing_backlog", "Ended recordings that wait to be sealed.", status.sealing_backlog
     )

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from callguard.clock import Clock
 from callguard.web.assets import Assets
 from callguard.web.language import LANGUAGES, Language, choose, translations
-from callguard.web.reader import StatusReader, StatusUnavailable
+from callguard.web.reader import StatusError, StatusReader
 from callguard.web.status import Status
 from callguard.web.words import WORDS
 
@@ -35,17 +35,18 @@ def language_of(request: web.Request) -> Language:
     return choose(request.query.get("lang", ""), request.headers.get("Accept-Language", ""))
 
 
-def steady(status: Status) -> Status:
-    """The status without what differs each second and is not shown: two that are equal look
-    the same."""
+def look(status: Status) -> tuple[Status, bool]:
+    """What decides how the live parts look: the status without what differs each second and is
+    not shown. Two that are equal render the same."""
+    today = status.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     pbxs = tuple(replace(pbx, lease_age_s=_shown_age(pbx.lease_age_s)) for pbx in status.pbxs)
-    day = status.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    overdue = status.next_purge < status.at
-    return replace(status, at=status.next_purge if not overdue else day, pbxs=pbxs)
+    return replace(status, at=today, pbxs=pbxs), status.next_purge < status.at
 
 
 def _shown_age(age: float | None) -> float | None:
-    return age if age is None or age > LEASE_S else 0.0
+    if age is None:
+        return None
+    return float(round(age)) if age > LEASE_S else 0.0
 
 
 class Pages:
@@ -85,8 +86,8 @@ class Pages:
     def error(self, code: int, language: Language, at: datetime) -> str:
         """An error page. ``code`` without words of its own gets the standard ones."""
         text = WORDS["error"].get(str(code))
-        phrase = HTTPStatus(code).phrase if text is None else translations(language.code).gettext(
-            text
+        phrase = (
+            HTTPStatus(code).phrase if text is None else translations(language.code).gettext(text)
         )
         context: Mapping[str, object] = {"code": code, "text": phrase, "at": at}
         return self._render("error.html", {**self.context(language), **context})
@@ -115,7 +116,7 @@ class StatusPage:
         """Raises HTTPServiceUnavailable while the state cannot be read."""
         try:
             status = await self._reader.read()
-        except StatusUnavailable as error:
+        except StatusError as error:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": str(RELOAD_S)}) from error
         context = {**self._pages.context(language_of(request)), "status": status}
         return aiohttp_jinja2.render_template("page.html", request, context)

@@ -10,7 +10,7 @@ from callguard.web.status import Status, StatusSource
 log = structlog.get_logger(__name__)
 
 
-class StatusUnavailable(Exception):
+class StatusError(Exception):
     """The source did not answer in time, or failed; the text says which, without details."""
 
 
@@ -27,7 +27,7 @@ class StatusReader:
         self._under_way: asyncio.Task[Status] | None = None
 
     async def read(self) -> Status:
-        """Raises StatusUnavailable."""
+        """Raises StatusError."""
         task = self._under_way
         if task is None:
             task = asyncio.create_task(self._ask(), name="web-status")
@@ -47,11 +47,11 @@ class StatusReader:
                 return await self._source.status()
         except TimeoutError:
             log.warning("status_timed_out", timeout=self._timeout)
-            raise StatusUnavailable(f"no answer within {self._timeout:g} s") from None
+            raise StatusError(f"no answer within {self._timeout:g} s") from None
         except Exception as error:
             log.error("status_failed", error=type(error).__name__)
             log.debug("status_failed_trace", trace=traceback.format_exc())
-            raise StatusUnavailable("the status source failed") from error
+            raise StatusError("the status source failed") from error
 
     def _answered(self, task: asyncio.Task[Status]) -> None:
         self._under_way = None

@@ -42,7 +42,7 @@ class Guard:
             raise web.HTTPBadRequest
         if not (host in self._hosts or is_loopback(host)):
             raise web.HTTPMisdirectedRequest
-        if request.can_read_body:
+        if request.body_exists:
             raise web.HTTPRequestEntityTooLarge(0, 1)
         if _from_elsewhere(request):
             raise web.HTTPForbidden

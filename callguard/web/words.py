@@ -22,7 +22,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "transactional": N_("Transactional"),
     },
     "decision": {"allow": N_("Allowed"), "block": N_("Blocked")},
-    "ami": {"up": N_("Connected"), "connecting": N_("Connecting"), "down": N_("Down")},
+    "ami": {"up": N_("Connected"), "connecting": N_("Connecting"), "down": N_("Not connected")},
     "notice": {
         "granted": N_("Heard to the end"),
         "refused": N_("Refused"),
@@ -52,6 +52,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "405": N_("This service is only read, never written to."),
         "413": N_("The request is too large."),
         "421": N_("This service does not answer to that name."),
+        "429": N_("Too many pages are open at once. This one shows no live updates for now."),
         "500": N_("Something went wrong in callguard. Its log says what."),
         "503": N_("callguard cannot tell its state: no answer in time. Look at its log."),
     },

@@ -136,6 +136,11 @@ async def test_events_in_the_same_breath_as_the_login_are_not_lost() -> None:
         assert [event.get("Uniqueid") for event in watched.events] == ["1"]
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "asterisk", "localhost.example"])
+def test_a_host_that_is_not_surely_this_machine_is_an_open_network(host: str) -> None:
+    assert not settings(host=host).may_log_in_plainly
+
+
 def test_settings_keep_the_secret_to_themselves() -> None:
     assert SECRET not in repr(settings())
 

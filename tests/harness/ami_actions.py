@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.harness.channels import Channel, Target
+from tests.harness.agi_client import NotSimulated
+from tests.harness.channels import Channel, ChannelEnded, Target
 from tests.harness.dialplan import DialplanError
 from tests.harness.events import listed
 from tests.harness.functions import ChannelNames
@@ -218,7 +219,7 @@ def _redirect(session: "Session", action: Action) -> Reply:
     place = f"{action.get('Context')},{action.get('Exten')},{action.get('Priority')}"
     try:
         target: Target = _pbx(session).interpreter.target(channel, place)
-    except DialplanError:
+    except (ChannelEnded, DialplanError):
         raise ActionError("Redirect failed") from None
     channel.send_to(target)
     return _message("Redirect successful")
@@ -231,6 +232,10 @@ def _command(session: "Session", action: Action) -> Reply:
         return Reply([("Message", "Command output follows"), *lines], response="Error")
     lines = [("Output", line) for line in output]
     return Reply([("Message", "Command output follows"), *lines])
+
+
+def _originate(_: "Session", __: Action) -> Reply:
+    raise NotSimulated("AMI action Originate")
 
 
 _NONE: frozenset[str] = frozenset()
@@ -251,6 +256,7 @@ ACTIONS: dict[str, tuple[frozenset[str], Callable[["Session", Action], Reply]]] 
     "mixmonitormute": (_CALL, _mixmonitormute),
     "hangup": (_CALL, _hangup),
     "redirect": (frozenset({"call"}), _redirect),
+    "originate": (frozenset({"originate"}), _originate),
     "command": (frozenset({"command"}), _command),
 }
 """Name, the write classes of which one is needed, and what runs."""

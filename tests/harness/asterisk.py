@@ -6,6 +6,7 @@ reads them. A playbook (``playbook``) plays the people and the carrier.
 """
 
 import asyncio
+import csv
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -15,11 +16,14 @@ from tests.harness.agi_client import NotSimulated
 from tests.harness.applications import APPLICATIONS
 from tests.harness.channels import Bridge, Channel, State, Target
 from tests.harness.dialplan import Dialplan
+from tests.harness.expressions import evaluate
+from tests.harness.functions import ChannelNames
 from tests.harness.interpreter import Interpreter
 from tests.harness.media import Media
 from tests.harness.notes import Invite, Note
 from tests.harness.pipes import Streams
-from tests.harness.records import DEFAULT_FIELDS, CallRecord, append_row
+from tests.harness.records import DEFAULT_MAPPING, CallRecord, append_line, columns
+from tests.harness.substitution import substitute
 from tests.harness.virtual import VirtualClock
 
 AgiConnect = Callable[[], Awaitable[Streams]]
@@ -48,7 +52,7 @@ class SimulatedAsterisk:
         folders: Mapping[str, Path] | None = None,
         announce: Announcer | None = None,
         cdr_file: Path | None = None,
-        cdr_fields: str = DEFAULT_FIELDS,
+        cdr_mapping: str = DEFAULT_MAPPING,
         cdr_mappings: Mapping[str, str] | None = None,
     ) -> None:
         self.clock = clock
@@ -56,7 +60,7 @@ class SimulatedAsterisk:
         self.globals: dict[str, str] = dict(dialplan.globals)
         self.media = Media(self, prompts or {}, folders or {})
         self.announce = announce
-        self.cdr_file, self.cdr_fields = cdr_file, cdr_fields
+        self.cdr_file, self.cdr_mapping = cdr_file, cdr_mapping
         self.cdr_mappings = dict(cdr_mappings or {"linkedid": "LinkedID", "sequence": "Sequence"})
         self.interpreter = Interpreter(self, dialplan, APPLICATIONS)
         self.channels: list[Channel] = []
@@ -243,10 +247,11 @@ class SimulatedAsterisk:
         record = self.records.get(channel.uniqueid)
         if record is not None:
             record.end = self.clock.epoch()
-            row = record.row(self.cdr_fields)
-            self.rows[channel.uniqueid] = row
+            line = substitute(self.cdr_mapping, ChannelNames(self, channel), evaluate)
+            values = next(csv.reader([line]))
+            self.rows[channel.uniqueid] = dict(zip(columns(self.cdr_mapping), values, strict=True))
             if self.cdr_file is not None:
-                append_row(self.cdr_file, row)
+                append_line(self.cdr_file, line)
             self.emit("Cdr", "cdr,all", record.manager_headers(self.cdr_mappings))
         self.note("hangup", channel, str(channel.cause))
 
@@ -277,7 +282,11 @@ class SimulatedAsterisk:
     def remote(self, called: Channel, reply: str) -> None:
         """What the dialled side does: ``ringing``, ``answer``, ``busy``, ``congestion`` or
         ``unavailable``."""
-        called.dialled.put_nowait(reply)
+        if reply == "ringing":
+            called.state = State.RINGING
+            self.new_state(called)
+        else:
+            called.dialled.put_nowait(reply)
 
     def dial_ended(self, caller: Channel, called: Channel, status: str) -> None:
         """Announce DIALSTATUS, and keep it in the call record."""

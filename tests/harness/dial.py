@@ -109,11 +109,9 @@ async def _talk(
         # The caller is kept busy meanwhile: that it hung up is noticed when the routine returns.
         called.variables.set("GOSUB_RESULT", "")
         called.exten, called.priority = "", 1
-        try:
+        with suppress(ChannelEnded):
             await interpreter.subroutine(called, Target(subroutine[0], "s"), subroutine[1])
-        except ChannelEnded:
-            pbx.dial_ended(channel, called, "ANSWER")
-            return
+        # What the variable says counts even if the called person left in the middle.
         result = called.variables.get("GOSUB_RESULT") or ""
         if result == "ABORT":
             pbx.dial_ended(channel, called, "ANSWER")
@@ -121,10 +119,13 @@ async def _talk(
         if result:
             raise DialplanError(f"GOSUB_RESULT={result} is not simulated")
     pbx.dial_ended(channel, called, "ANSWER")
-    if channel.interrupted or called.interrupted:
+    if channel.interrupted:
+        return
+    # As in Asterisk the calling side is answered now, even if nobody is left to talk to.
+    pbx.answer(channel)
+    if called.interrupted:
         return
     bridge = pbx.new_bridge()
-    pbx.answer(channel)
     try:
         for each in (called, channel):
             pbx.enter_bridge(bridge, each)

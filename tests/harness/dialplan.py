@@ -96,6 +96,7 @@ class Dialplan:
             for extension in context.extensions.values():
                 for step in extension.steps.values():
                     self._check(step, known, functions)
+                    _check_labels(step, extension)
 
     def _check(self, step: Step, applications: Collection[str], functions: Collection[str]) -> None:
         if step.application.lower() not in applications:
@@ -109,6 +110,14 @@ class Dialplan:
                 found = self.find(target[0], target[1])
                 if found is None or found.priority(target[2].strip()) is None:
                     raise DialplanError(f"{step.where}: {step.data} leads nowhere")
+
+
+def _check_labels(step: Step, extension: Extension) -> None:
+    if step.application.lower() != "gotoif":
+        return
+    for label in step.data.rpartition("?")[2].split(":"):
+        if label and "$" not in label and "," not in label and extension.priority(label) is None:
+            raise DialplanError(f"{step.where}: there is no label {label!r}")
 
 
 def matches(pattern: str, exten: str) -> bool:

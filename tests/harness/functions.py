@@ -167,6 +167,7 @@ def _callerid(_: Exchange, channel: Channel, argument: str) -> str:
 Function = Callable[[Exchange, Channel, str], str]
 
 FUNCTIONS: dict[str, Function] = {
+    "CSV_QUOTE": lambda _, __, argument: '"' + argument.replace('"', '""') + '"',
     "URIENCODE": _uriencode,
     "URIDECODE": _uridecode,
     "FILTER": _filter,

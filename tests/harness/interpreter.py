@@ -120,12 +120,19 @@ class Interpreter:
         channel.priority = target.priority
 
     def target(self, channel: Channel, text: str) -> Target:
-        """``label``, ``exten,label`` or ``context,exten,label``; raises DialplanError."""
+        """``label``, ``exten,label`` or ``context,exten,label``.
+
+        Raises ChannelEnded when there is no such extension, DialplanError for a missing label.
+        """
         parts = [part.strip() for part in split_arguments(text)]
         context = parts[-3] if len(parts) > 2 else channel.context
         exten = parts[-2] if len(parts) > 1 else channel.exten
         extension = self.dialplan.find(context, exten)
         priority = extension.priority(parts[-1]) if extension is not None else None
+        if extension is None and len(parts) > 1:
+            # A dialled string may lead nowhere; Asterisk then says so and ends the call.
+            self.pbx.log("WARNING", f"non-existent destination {exten}@{context}")
+            raise ChannelEnded
         if priority is None:
             raise DialplanError(f"{text!r} leads nowhere from {channel.exten}@{channel.context}")
         return Target(context, exten, priority)

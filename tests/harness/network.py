@@ -22,7 +22,7 @@ class Network:
         self.state: Literal["up", "frozen", "stopped"] = "up"
         self.failures: list[BaseException] = []
         self.agi_sizes: tuple[int, ...] = ()
-        self._serve_agi = serve_agi
+        self.serve_agi = serve_agi
         self._manager = manager
         self._agi: list[tuple[End, End]] = []
         self._ami: list[tuple[End, End]] = []
@@ -31,7 +31,7 @@ class Network:
     async def agi_connect(self) -> Streams:
         """A connection of Asterisk's to the AGI server; ConnectionRefusedError when stopped."""
         client, server = self._pipe(self._agi, 4573)
-        self._run(self._serve_agi(*server.streams))
+        self._run(self.serve_agi(*server.streams))
         if self.agi_sizes:
             client.cut(*self.agi_sizes)
         return client.streams

@@ -130,6 +130,7 @@ class Call:
     async def carrier_answers(self, after: float = 1.0) -> None:
         """The dialled side rings and, after so many seconds, is picked up."""
         called = await self.is_dialled()
+        self._asterisk.remote(called, "ringing")
         await asyncio.sleep(after)
         self._asterisk.remote(called, "answer")
 
@@ -278,7 +279,7 @@ class Pbx:
         self.manager = SimulatedManager(clock, accounts)
         self.network = Network(serve_agi, self.manager)
         self.features = Features(conf / "features_callguard.conf")
-        columns = read_section(conf / "cdr_custom_callguard.conf", "callguard.csv")["fields"]
+        mapping = read_section(conf / "cdr_custom_callguard.conf", "mappings")["callguard.csv"]
         self.spool = folder / "spool"
         self.cdr_file = folder / "cdr-custom" / "callguard.csv"
         self.asterisk = SimulatedAsterisk(
@@ -289,7 +290,7 @@ class Pbx:
             folders={SPOOL: self.spool, **(folders or {})},
             announce=self.manager,
             cdr_file=self.cdr_file,
-            cdr_fields=columns,
+            cdr_mapping=mapping,
             cdr_mappings=read_section(conf / "cdr_manager_callguard.conf", "mappings"),
         )
         self.manager.pbx = self.asterisk

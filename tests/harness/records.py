@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-DEFAULT_FIELDS = (
-    "accountcode, src, dst, dcontext, clid, channel, dstchannel, lastapp, lastdata, "
-    "start(double), answer(double), end(double), duration(double), billsec(double), "
-    "disposition, amaflags, uniqueid, linkedid, sequence, userfield"
+DEFAULT_MAPPING = ",".join(
+    f"${{CSV_QUOTE(${{CDR({column})}})}}"
+    for column in (
+        *("accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp"),
+        *("lastdata", "start,u", "answer,u", "end,u", "duration", "billsec", "disposition"),
+        *("amaflags", "uniqueid", "linkedid", "sequence", "userfield"),
+    )
 )
-_FIELD = re.compile(r"(\w+)(?:\((\w+)\))?")
+_COLUMN = re.compile(r"\$\{CDR\((\w+)")
 
 
 @dataclass(slots=True)
@@ -61,13 +64,6 @@ class CallRecord:
             raise KeyError(name)
         return str(value)
 
-    def row(self, fields: str = DEFAULT_FIELDS) -> dict[str, str]:
-        """The columns of a cdr_custom ``fields =`` line, by name."""
-        out = {}
-        for name, kind in _FIELD.findall(fields):
-            out[name] = self.read(name, "f" if kind in {"double", "float"} else "")
-        return out
-
     def manager_headers(self, mappings: dict[str, str]) -> list[tuple[str, str]]:
         """The headers of the Cdr event, with the extra ones of cdr_manager's mappings."""
         return [
@@ -93,12 +89,16 @@ class CallRecord:
         ]
 
 
-def append_row(path: Path, row: dict[str, str]) -> None:
-    """Append one line as cdr_custom does: every field quoted, quotes doubled, one write."""
-    line = ",".join('"' + value.replace('"', '""') + '"' for value in row.values()) + "\n"
+def columns(mapping: str) -> list[str]:
+    """The names of the columns of a cdr_custom mapping, in order."""
+    return _COLUMN.findall(mapping)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line as cdr_custom does, in one write."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as file:
-        file.write(line.encode())
+        file.write(line.encode() + b"\n")
 
 
 def read_section(file: Path, section: str) -> dict[str, str]:
@@ -106,7 +106,7 @@ def read_section(file: Path, section: str) -> dict[str, str]:
     found: dict[str, str] = {}
     inside = False
     for raw in file.read_text("utf-8").splitlines():
-        line = raw.split(";", 1)[0].strip()
+        line = raw.partition(";")[0].strip()
         if line.startswith("["):
             inside = line == f"[{section}]"
         elif inside and "=" in line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,15 @@ class Telephony:
     def renew_lease(self, *, age: int = 0) -> None:
         """Say that callguard was alive `age` seconds ago."""
         self.pbx.cli(f"dialplan set global CALLGUARD_ALIVE {int(time.time()) - age}")
+
+    async def all_quiet(self, timeout: float = 10.0) -> None:
+        """Wait until no channel is left.
+
+        Raises TimeoutError.
+        """
+        async with asyncio.timeout(timeout):
+            while self.pbx.channels():
+                await asyncio.sleep(0.05)
 
     @property
     def notice(self) -> str:

@@ -7,10 +7,10 @@ every byte, which is where the transcripts come from.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -104,6 +104,8 @@ class Answerer:
             self.failures.append(error)
         finally:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
             async with self._done:
                 self._ended.append(conversation)
                 self._done.notify_all()
@@ -126,14 +128,11 @@ class Answerer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         if self._server is not None:
             self._server.close()
+        async with asyncio.timeout(_PATIENCE), self._done:
+            await self._done.wait_for(lambda: len(self._ended) == len(self.conversations))
 
 
 Event = dict[str, str]
@@ -213,7 +212,17 @@ class AmiClient:
         return [m for m in self.messages if "Event" in m and (not names or m["Event"] in names)]
 
     async def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        """Leave without a word; more than once is harmless."""
         if self._reading is not None:
             self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(ConnectionError):
+                await self._writer.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()

@@ -6,7 +6,6 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 # Below the range that Linux hands out for outgoing connections (32768 and up).
@@ -67,10 +66,5 @@ class PortRange:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.release()

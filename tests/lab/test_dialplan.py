@@ -119,7 +119,7 @@ async def test_nothing_but_the_word_allow_places_a_call(
         async with Answerer(telephony.pbx.sites.agi, {"outbound": says(verdict)}):
             agent = await telephony.agent_calls().finished()
 
-        assert agent.final_code == 503  # cause 41, temporary failure
+        assert agent.final_code == 503  # cause 42, try again later
         assert party.outcome().trace == ()
 
 

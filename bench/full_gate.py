@@ -1,0 +1,79 @@
+"""callguard's full durable gate, as a server for the bench: AGI in, policy, one commit, AGI out."""
+
+import asyncio
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path, PurePosixPath
+
+import structlog
+import uvloop
+
+from callguard.agi import AgiLimits, AgiServer, AgiSession
+from callguard.clock import SystemClock
+from callguard.config import Agi
+from callguard.consent.prompts import PromptLibrary
+from callguard.gate.callbook import Call
+from callguard.gate.dialogue import answer
+from callguard.gate.room import Gate
+from callguard.optout.image import OptOutImage
+from callguard.policy.packs import shipped_packs
+from callguard.storage.database import Database
+from callguard.storage.journal import Journal
+from callguard.storage.migrate import upgrade
+from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.store import NewTenant, OwnKey, add
+from callguard.tenants.tenant import Tenant, TenantSettings
+
+
+class _NoRecordings:
+    """The bench asks for verdicts only."""
+
+    async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
+        return None
+
+    def abandon(self, asterisk_path: str) -> None:
+        raise AssertionError("nothing was begun")
+
+    async def stop(self, call: Call) -> bool:
+        return False
+
+
+def serve(pipe: Connection) -> None:
+    """Serves until the process is terminated; sends the bound port through ``pipe``."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    with tempfile.TemporaryDirectory(prefix="callguard-bench-") as folder:
+        uvloop.run(_serve(pipe, Path(folder)))
+
+
+async def _serve(pipe: Connection, folder: Path) -> None:
+    clock = SystemClock()
+    database = Database(f"sqlite:///{folder / 'bench.db'}")
+    upgrade(database)
+    with database.writing() as connection:
+        own = OwnKey("pq", "unused", b"unused")
+        new = NewTenant("bench", "Bench", TenantSettings(record=False), own)
+        add(connection, new, at=clock.now(), actor="bench")
+    tenants = TenantDirectory()
+    with database.reading() as connection:
+        tenants.refresh(connection)
+    journal = Journal(database, clock)
+    gate = Gate(
+        clock=clock,
+        database=database,
+        journal=journal,
+        tenants=tenants,
+        opt_outs=OptOutImage(),
+        rules=[rule for pack in shipped_packs() for rule in pack.rules],
+        prompts=PromptLibrary(),
+        prompt_folders={"bench": PurePosixPath("/prompts")},
+        recordings=_NoRecordings(),
+        home_region="DE",
+    )
+
+    async def handle(session: AgiSession) -> None:
+        await answer(gate, session)
+
+    server = AgiServer(handler=handle, limits=AgiLimits(), allow=Agi().networks)
+    writer = journal.start()
+    pipe.send(await server.start("127.0.0.1", 0))
+    await writer

@@ -1,0 +1,180 @@
+"""Puts the web room together and serves it."""
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import aiohttp_jinja2
+import jinja2
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from callguard.clock import Clock
+from callguard.web.assets import Assets
+from callguard.web.health import Readiness, alive
+from callguard.web.live import Events, LiveHub, LiveLimits
+from callguard.web.metrics import Metrics
+from callguard.web.pages import ErrorPages, Pages, StatusPage
+from callguard.web.reader import StatusReader
+from callguard.web.security import Guard, harden
+from callguard.web.status import StatusSource
+
+log = structlog.get_logger(__name__)
+
+HUB: Final = web.AppKey("hub", LiveHub)
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+_LINE_BYTES: Final = 2_048
+_FIELD_BYTES: Final = 4_096
+_HEADERS: Final = 64
+_KEEP_ALIVE_S: Final = 30.0
+_LINGER_S: Final = 1.0
+_CLOSE_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class WebLimits:
+    """Bounds of the web room. ``read_timeout`` (seconds) is how long the source may take."""
+
+    read_timeout: float = 2.0
+    connections: int = 128
+    live: LiveLimits = field(default_factory=LiveLimits)
+
+
+def build_app(
+    source: StatusSource,
+    *,
+    clock: Clock,
+    hosts: Collection[str] = (),
+    limits: WebLimits | None = None,
+) -> web.Application:
+    """The application. It answers to loopback names and to ``hosts``."""
+    limits = limits or WebLimits()
+    app = web.Application(client_max_size=1)
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        extensions=["jinja2.ext.i18n"],
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    assets = Assets()
+    pages = Pages(environment, assets)
+    reader = StatusReader(source, timeout=limits.read_timeout)
+    hub = LiveHub(reader, pages, limits.live)
+    app.middlewares.append(_outermost(Guard(hosts), ErrorPages(pages, clock)))
+    app[HUB] = hub
+    app.add_routes(
+        [
+            web.get("/", StatusPage(reader, pages).show),
+            web.get("/events", Events(hub, limits.live).stream),
+            web.get("/healthz", alive),
+            web.get("/readyz", Readiness(reader).show),
+            web.get("/metrics", Metrics(reader).show),
+            web.get("/static/{name}", assets.serve),
+        ]
+    )
+    app.on_response_prepare.append(harden)
+    app.on_shutdown.append(_end_listening)
+    app.cleanup_ctx.append(_polling(hub, reader))
+    return app
+
+
+def _outermost(guard: Guard, errors: ErrorPages) -> Middleware:
+    @web.middleware
+    async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            guard.check(request)
+            return await handler(request)
+        except web.HTTPException as error:
+            return errors.answer(request, error)
+        except Exception as error:
+            log.error("request_failed", path=request.path[:64], error=type(error).__name__)
+            log.debug("request_failed_trace", trace=traceback.format_exc())
+            return errors.answer(request, web.HTTPInternalServerError())
+
+    return outermost
+
+
+async def _end_listening(app: web.Application) -> None:
+    app[HUB].close()
+
+
+def _polling(
+    hub: LiveHub, reader: StatusReader
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def polling(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(hub.run(), name="web-live")
+        yield
+        task.cancel()
+        await asyncio.wait({task})
+        await reader.close()
+
+    return polling
+
+
+class _Refused(asyncio.Protocol):
+    """A connection too many: it is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class WebServer:
+    """Serves the web room at one address, from ``start`` to ``close``."""
+
+    def __init__(
+        self, source: StatusSource, *, clock: Clock, limits: WebLimits | None = None
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._limits = limits or WebLimits()
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """The bound port; 0 asks for any. Raises OSError where the address cannot be had."""
+        app = build_app(self._source, clock=self._clock, hosts=(host,), limits=self._limits)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            lingering_time=_LINGER_S,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_FIELD_BYTES,
+            max_headers=_HEADERS,
+            shutdown_timeout=_CLOSE_S,
+        )
+        await runner.setup()
+        serve = runner.server
+        assert serve is not None
+
+        def connected() -> asyncio.BaseProtocol:
+            room = len(serve.connections) < self._limits.connections
+            return serve() if room else _Refused()
+
+        try:
+            server = await asyncio.get_running_loop().create_server(connected, host, port)
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner, self._server = runner, server
+        bound: int = server.sockets[0].getsockname()[1]
+        log.info("web_started", host=host, port=bound)
+        return bound
+
+    async def close(self) -> None:
+        """Stops listening, ends live updates, and waits a little for answers under way."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None

@@ -1,0 +1,152 @@
+"""A whole callguard beside a simulated Asterisk, on virtual time: the service as it is composed,
+with real storage, real sealing and the real dialplan; only the PBX and the clock are the test's."""
+
+import asyncio
+import hashlib
+import json
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Table, select
+
+from callguard.config import Settings
+from callguard.consent.prompts import MANIFEST, RATE, Prompt
+from callguard.consent.texts import shipped_texts
+from callguard.recording import age
+from callguard.recording.keys import MasterKey, generate_tenant_identity
+from callguard.service import Service
+from callguard.storage.database import Database
+from callguard.storage.migrate import upgrade
+from callguard.tenants.store import NewTenant, OwnKey, add
+from callguard.tenants.tenant import TenantSettings
+from tests.harness.playbook import SPOOL, Pbx
+from tests.harness.virtual import current_clock
+
+PROMPTS = "/var/lib/callguard/prompts"
+"""The prompts as the simulated Asterisk sees them."""
+
+NOTICE_S = 3
+PARTY = "+442079460123"
+DID = "+442079460999"
+
+
+@dataclass(slots=True)
+class House:
+    """The service, its PBX, and the key of the tenant ``acme``."""
+
+    service: Service
+    pbx: Pbx
+    folder: Path
+    identity: age.Identity
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        """All rows of a table, oldest first."""
+        with self.service.database.reading() as connection:
+            return [dict(row._mapping) for row in connection.execute(select(table))]
+
+    def spooled(self) -> list[str]:
+        """What lies in the spool, but for the lease."""
+        return sorted(p.name for p in self.pbx.spool.iterdir() if p.name != "alive")
+
+    async def settled(self) -> None:
+        """Returns when every recording that ended is sealed."""
+        while self.service.recorder.in_progress():
+            await asyncio.sleep(0.1)
+
+
+def speak_prompts(folder: Path, seconds: int = NOTICE_S) -> None:
+    """Prompts of the right shape without a voice: the tests need their lengths only."""
+    made = []
+    for text in shipped_texts():
+        file = folder / text.language / f"{text.name}-{text.version}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(file), "wb") as sound:
+            sound.setparams((1, 2, RATE, 0, "NONE", ""))
+            sound.writeframes(bytes(2 * RATE * seconds))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        samples = RATE * seconds
+        made.append(Prompt(text.name, text.language, text.version, text.text, digest, samples))
+    (folder / MANIFEST).write_text(json.dumps([asdict(p) for p in made]))
+
+
+def furnish(folder: Path, **tenant: object) -> tuple[Settings, age.Identity]:
+    """What ``callguard init`` and ``tenant add`` would make, quickly."""
+    (folder / "manager.secret").write_text("secret\n")
+    master = MasterKey.create(folder / "master.key")
+    speak_prompts(folder / "prompts")
+    settings = Settings.model_validate(
+        {
+            "data": folder,
+            "asterisk": [
+                {
+                    "secret_file": folder / "manager.secret",
+                    "spool": SPOOL,
+                    "prompts": PROMPTS,
+                    "cdr_file": folder / "cdr-custom" / "callguard.csv",
+                }
+            ],
+            "agi": {"port": 0},
+            "web": {"port": 0},
+            "spool": {"folder": folder / "spool", "reserve_bytes": 0},
+            "limits": {"watchdog_s": 0},
+        }
+    )
+    (folder / "spool").mkdir(mode=0o700, exist_ok=True)
+    (folder / "cdr-custom").mkdir(exist_ok=True)
+    database = Database(settings.database_url)
+    upgrade(database)
+    outside = age.generate_identity("pq")
+    new = generate_tenant_identity(master, "acme", 1)
+    with database.writing() as connection:
+        add(
+            connection,
+            NewTenant(
+                "acme",
+                "Acme",
+                TenantSettings.model_validate(tenant),
+                OwnKey("pq", new.recipient, new.wrapped),
+                recipients=[str(outside.recipient)],
+                numbers=[DID],
+                endpoints=["PJSIP/agent1"],
+            ),
+            at=current_clock().now(),
+            actor="test",
+        )
+    database.close()
+    return settings, outside
+
+
+@asynccontextmanager
+async def serving(settings: Settings, pbx: Pbx) -> AsyncIterator[Service]:
+    """The service on these settings, up and with a lease; stopped in order at the end."""
+    service = Service(settings, current_clock(), connect=pbx.network.ami_connect)
+    pbx.network.serve_agi = service.agi.serve_connection
+    ready = asyncio.Event()
+    running = asyncio.create_task(service.run(ready=lambda _: ready.set()))
+    await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when="FIRST_COMPLETED")
+    if running.done():
+        await running
+    try:
+        while any(service.lease.age(name) is None for name in service.pbxs):
+            await asyncio.sleep(0.1)
+        yield service
+    finally:
+        service.stop()
+        await running
+
+
+@asynccontextmanager
+async def house(folder: Path, **tenant: object) -> AsyncIterator[House]:
+    """A furnished, serving house. ``tenant`` are settings of the tenant ``acme``."""
+    settings, identity = furnish(folder, **tenant)
+    pbx = Pbx(_nobody, folder=folder, folders={PROMPTS: folder / "prompts"})
+    async with pbx, serving(settings, pbx) as service:
+        yield House(service, pbx, folder, identity)
+
+
+async def _nobody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    raise AssertionError("the service does not serve yet")
