@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ConfigError(ValueError):
@@ -103,7 +103,7 @@ class Limits(_Section):
 
     durable_s: Seconds = 2.0
     lease_s: Annotated[float, Field(gt=0, le=1)] = 1.0
-    watchdog_s: Annotated[float, Field(ge=0)] = 2.0
+    watchdog_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
 
 
 class Settings(_Section):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 LOOK_S = 0.25
+CLOSE_S = 5.0
 
 
 def watch(pipe: int, parent: int, looks: int) -> int:
@@ -55,7 +56,11 @@ class Watchdog:
         """Lets the watchdog end."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait(timeout=5)
+        try:
+            self._process.wait(timeout=CLOSE_S)
+        except subprocess.TimeoutExpired:  # it is stopped itself
+            self._process.kill()
+            self._process.wait()
 
 
 def main() -> None:

@@ -13,23 +13,28 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
+from callguard.cdr.keeper import POLL_S
 from callguard.config import Settings
 from callguard.consent.prompts import MANIFEST, RATE, Prompt
 from callguard.consent.texts import shipped_texts
 from callguard.recording import age
 from callguard.recording.keys import MasterKey, generate_tenant_identity
+from callguard.recording.objects import FolderStore
+from callguard.recording.payload import open_stream
 from callguard.service import Service
 from callguard.storage.database import Database
 from callguard.storage.migrate import upgrade
 from callguard.tenants.store import NewTenant, OwnKey, add
 from callguard.tenants.tenant import TenantSettings
-from tests.harness.playbook import SPOOL, Pbx
+from tests.harness.playbook import SPOOL, Outcome, Pbx
 from tests.harness.virtual import current_clock
 
 PROMPTS = "/var/lib/callguard/prompts"
 """The prompts as the simulated Asterisk sees them."""
 
+NOTICE = f"{PROMPTS}/en/notice-1"
 NOTICE_S = 3
+WAV_HEADER = 44
 PARTY = "+442079460123"
 DID = "+442079460999"
 
@@ -52,10 +57,31 @@ class House:
         """What lies in the spool, but for the lease."""
         return sorted(p.name for p in self.pbx.spool.iterdir() if p.name != "alive")
 
+    def one(self, table: Table) -> dict[str, Any]:
+        """The only row of a table."""
+        (row,) = self.rows(table)
+        return row
+
+    def audio(self, recording: dict[str, Any]) -> bytes:
+        """The samples of a sealed recording, opened with the tenant's outside key."""
+        payload = FolderStore(self.service.settings.object_folder).read(recording["payload"])
+        file_key = age.unwrap(age.parse_header(recording["header"]), [self.identity])
+        return b"".join(open_stream([payload], file_key))[WAV_HEADER:]
+
     async def settled(self) -> None:
-        """Returns when every recording that ended is sealed."""
+        """Returns when every recording is sealed and every call record read from the file."""
         while self.service.recorder.in_progress():
             await asyncio.sleep(0.1)
+        await asyncio.sleep(2 * POLL_S)
+
+    async def whole_call(self, number: str = PARTY, *, seconds: float = 4) -> Outcome:
+        """An allowed outbound call: notice heard, talk, the party hangs up."""
+        call = self.pbx.outbound(number, tenant="acme", purpose="service")
+        await call.carrier_answers()
+        await call.hears_all(NOTICE)
+        await call.talk(seconds=seconds)
+        await call.hangs_up("party")
+        return await call.ended()
 
 
 def speak_prompts(folder: Path, seconds: int = NOTICE_S) -> None:
@@ -139,11 +165,16 @@ async def serving(settings: Settings, pbx: Pbx) -> AsyncIterator[Service]:
         await running
 
 
+def simulated_pbx(folder: Path) -> Pbx:
+    """The PBX of a furnished house; ``serving`` connects it."""
+    return Pbx(_nobody, folder=folder, folders={PROMPTS: folder / "prompts"})
+
+
 @asynccontextmanager
 async def house(folder: Path, **tenant: object) -> AsyncIterator[House]:
     """A furnished, serving house. ``tenant`` are settings of the tenant ``acme``."""
     settings, identity = furnish(folder, **tenant)
-    pbx = Pbx(_nobody, folder=folder, folders={PROMPTS: folder / "prompts"})
+    pbx = simulated_pbx(folder)
     async with pbx, serving(settings, pbx) as service:
         yield House(service, pbx, folder, identity)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import BigInteger, Connection, insert, select, type_coerce
 
 from callguard.storage.schema import audit
 from callguard.storage.types import to_micros
@@ -29,7 +29,7 @@ class Entry:
 
 def digest(previous: str, entry: Entry) -> str:
     """The SHA-256, in hexadecimal, that chains ``entry`` to what came before it."""
-    fields = [
+    return _digest(
         previous,
         to_micros(entry.at),
         entry.actor,
@@ -37,7 +37,10 @@ def digest(previous: str, entry: Entry) -> str:
         entry.tenant,
         entry.target,
         canonical(entry.details),
-    ]
+    )
+
+
+def _digest(*fields: object) -> str:
     return hashlib.sha256(json.dumps(fields, ensure_ascii=True).encode()).hexdigest()
 
 
@@ -48,10 +51,12 @@ def canonical(details: Mapping[str, object] | None) -> str:
 
 def append(connection: Connection, entry: Entry) -> None:
     """Adds a row inside a writing transaction, so that it stands or falls with its act."""
-    last = select(audit.c.digest).order_by(audit.c.seq.desc()).limit(1)
-    previous = connection.execute(last).scalar() or GENESIS
+    newest = select(audit.c.seq, audit.c.digest).order_by(audit.c.seq.desc()).limit(1)
+    last = connection.execute(newest).one_or_none()
+    previous = last.digest if last else GENESIS
     connection.execute(
         insert(audit).values(
+            seq=last.seq + 1 if last else 1,
             at=entry.at,
             actor=entry.actor,
             action=entry.action,
@@ -65,13 +70,18 @@ def append(connection: Connection, entry: Entry) -> None:
 
 
 def first_broken(connection: Connection) -> int | None:
-    """The sequence number of the first row that does not follow from the one before, if any."""
-    previous = GENESIS
-    for row in connection.execute(select(audit).order_by(audit.c.seq)):
-        entry = Entry(
-            row.at, row.actor, row.action, row.target, row.tenant, json.loads(row.details)
+    """The sequence number of the first row that does not follow from the one before, if any.
+
+    Rows cut off the end leave a chain that is whole; only a copy of the last digest shows them.
+    """
+    previous, expected = GENESIS, 1
+    # As they are stored: a row that was tampered with need not hold an instant or JSON.
+    raw = [type_coerce(c, BigInteger).label("micros") if c is audit.c.at else c for c in audit.c]
+    for row in connection.execute(select(*raw).order_by(audit.c.seq)):
+        found = _digest(
+            previous, row.micros, row.actor, row.action, row.tenant, row.target, row.details
         )
-        if row.previous != previous or row.digest != digest(previous, entry):
+        if (row.seq, row.previous, row.digest) != (expected, previous, found):
             return int(row.seq)
-        previous = row.digest
+        previous, expected = row.digest, expected + 1
     return None

@@ -1,6 +1,7 @@
 """The keeper of call records: takes AMI's events at once and the file's lines as they come."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,15 @@ from sqlalchemy import Connection
 from callguard.ami.wire import Message
 from callguard.cdr.record import CallRecord, RecordError, from_event, from_line
 from callguard.cdr.store import keep
-from callguard.cdr.tail import Cursor, Piece, read_cursor, read_piece, rotated, write_cursor
+from callguard.cdr.tail import (
+    Cursor,
+    Piece,
+    following,
+    locate,
+    read_cursor,
+    read_piece,
+    write_cursor,
+)
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.tenants.directory import TenantDirectory
@@ -83,7 +92,7 @@ class CallRecordKeeper:
 
     async def _follow(self, file: Path) -> None:
         cursor: Cursor | None = None
-        known = False
+        known = faulty = False
         while True:
             try:
                 if not known:
@@ -91,35 +100,43 @@ class CallRecordKeeper:
                     known = True
                 cursor = await self.catch_up(file, cursor)
             except (NotDurableError, TimeoutError, OSError) as error:
-                known = False
-                log.warning("call_record_file_not_read", pbx=self._pbx, reason=str(error))
+                if not faulty:
+                    log.error("call_record_file_not_read", pbx=self._pbx, reason=str(error))
+                known, faulty = False, True
+            else:
+                faulty = False
             await asyncio.sleep(POLL_S)
 
     async def catch_up(self, file: Path, cursor: Cursor | None) -> Cursor | None:
-        """Reads all that is new in the file, the end of a rotated one first."""
+        """Reads all that is new in the file, those that were rotated away first."""
+        done: set[int] = set()
         while True:
-            old = await asyncio.to_thread(rotated, file, cursor) if cursor else None
-            piece = await asyncio.to_thread(read_piece, old or file, cursor)
-            if piece is None and old is not None:
-                cursor = None
+            place = file if cursor is None else await asyncio.to_thread(locate, file, cursor.inode)
+            if place is not None and (piece := await asyncio.to_thread(read_piece, place, cursor)):
+                await self._keep_piece(piece)
+                cursor = piece.cursor
                 continue
-            if piece is None:
+            if cursor is None:
+                return None
+            further = await asyncio.to_thread(following, file, cursor.inode, done)
+            if further is None:
                 return cursor
-            added = await self._journal.write(partial(self._keep_piece, piece=piece), timeout=30)
-            self.counts.kept += added
-            cursor = piece.cursor
+            if place is None:
+                log.warning("call_record_file_gone", pbx=self._pbx, position=cursor.position)
+            done.add(cursor.inode)
+            cursor = further
 
-    def _keep_piece(self, connection: Connection, piece: Piece) -> int:
-        added = 0
-        for line in piece.lines:
-            try:
-                record = from_line(line)
-            except RecordError as error:
-                self._bad("file", str(error))
-                continue
-            added += keep(connection, self._pbx, record, self._days)
-        write_cursor(connection, self._pbx, piece.cursor)
-        return added
+    async def _keep_piece(self, piece: Piece) -> None:
+        records, faults = await asyncio.to_thread(_parse, piece.lines)
+
+        def work(connection: Connection) -> int:
+            added = sum(keep(connection, self._pbx, record, self._days) for record in records)
+            write_cursor(connection, self._pbx, piece.cursor)
+            return added
+
+        self.counts.kept += await self._journal.write(work, timeout=30)
+        for fault in faults:
+            self._bad("file", fault)
 
     def _days(self, tenant_id: str) -> int:
         tenant = self._tenants.get(tenant_id)
@@ -128,3 +145,14 @@ class CallRecordKeeper:
     def _bad(self, source: str, reason: str) -> None:
         self.counts.bad += 1
         log.warning("call_record_unreadable", pbx=self._pbx, source=source, reason=reason)
+
+
+def _parse(lines: Iterable[str]) -> tuple[list[CallRecord], list[str]]:
+    """The records of the lines, and for each line that is none, why."""
+    records, faults = [], []
+    for line in lines:
+        try:
+            records.append(from_line(line))
+        except RecordError as error:
+            faults.append(str(error))
+    return records, faults

@@ -36,6 +36,12 @@ COLUMNS = (
 """The columns of asterisk-conf/cdr_custom_callguard.conf, in order."""
 
 
+MAX_ID = 150
+"""Longest unique id; Asterisk's own bound is 149."""
+
+MAX_WHOLE = (1 << 31) - 1
+
+
 class RecordError(ValueError):
     """A record that cannot be read; one line that says what is wrong with it."""
 
@@ -67,15 +73,22 @@ class CallRecord:
 
 
 def from_line(line: str) -> CallRecord:
-    """Reads one line of the file that Asterisk writes. Raises RecordError."""
+    """Reads one line of the file that Asterisk writes. Raises RecordError.
+
+    Every field is quoted. So a line break inside a field, at which the file is cut, makes two bad
+    lines and never a record that somebody made up: what comes after it has its quotes doubled.
+    """
     try:
-        rows = list(csv.reader(io.StringIO(line), strict=True))
-    except csv.Error as error:
-        raise RecordError(f"no CSV: {error}") from error
+        rows = list(csv.reader(io.StringIO(line), strict=True, quoting=csv.QUOTE_NONNUMERIC))
+    except (csv.Error, ValueError) as error:
+        raise RecordError(f"no CSV of quoted fields: {str(error)[:60]}") from error
     if len(rows) != 1 or len(rows[0]) != len(COLUMNS):
         found = len(rows[0]) if rows else 0
         raise RecordError(f"{found} columns in place of {len(COLUMNS)}")
-    return _build(dict(zip(COLUMNS, rows[0], strict=True)), "file")
+    fields = dict(zip(COLUMNS, rows[0], strict=True))
+    if not all(isinstance(field, str) for field in rows[0]):
+        raise RecordError("a field without quotes")
+    return _build(fields, "file")
 
 
 _EVENT_NAMES = {
@@ -103,8 +116,8 @@ def from_event(get: Mapping[str, str]) -> CallRecord:
 
 
 def _build(fields: Mapping[str, str], source: Source) -> CallRecord:
-    if not fields["uniqueid"]:
-        raise RecordError("no unique id")
+    if not 0 < len(fields["uniqueid"]) <= MAX_ID or len(fields["linkedid"]) > MAX_ID:
+        raise RecordError("no unique id, or one that is too long")
     started, ended = _time(fields["start"]), _time(fields["end"])
     if started is None or ended is None:
         raise RecordError("no start or no end")
@@ -131,9 +144,12 @@ def _build(fields: Mapping[str, str], source: Source) -> CallRecord:
 
 def _whole(name: str, text: str) -> int:
     try:
-        return int(float(text))
-    except ValueError as error:
+        number = int(float(text))
+    except (ValueError, OverflowError) as error:
         raise RecordError(f"{name} is {text[:20]!r}, no number") from error
+    if abs(number) > MAX_WHOLE:
+        raise RecordError(f"{name} is {text[:20]!r}, too large")
+    return number
 
 
 def _time(text: str) -> datetime | None:
@@ -143,7 +159,11 @@ def _time(text: str) -> datetime | None:
         return None
     try:
         if text[4:5] == "-":
-            return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-        return datetime.fromtimestamp(float(text), UTC)
+            moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        else:
+            moment = datetime.fromtimestamp(float(text), UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise RecordError(f"{text[:40]!r} is no time") from error
+    if not 1970 <= moment.year < 3000:  # beyond, the date of its purge could not be told
+        raise RecordError(f"{text[:40]!r} is no time of a call")
+    return moment

@@ -34,7 +34,7 @@ def consent_by_notice(played: Played, samples: int) -> ConsentState:
     """
     if played.digit == OPT_OUT_DIGIT:
         return ConsentState.REFUSED
-    whole = samples > 0 and played.endpos >= samples - TAIL_SAMPLES
+    whole = samples > 0 and played.endpos >= max(1, samples - TAIL_SAMPLES)
     if whole and not played.hung_up and played.digit is None:
         return ConsentState.GRANTED
     return ConsentState.INCOMPLETE

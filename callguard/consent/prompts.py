@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from callguard.consent.texts import PromptText
 
 RATE = 8_000
@@ -50,6 +52,9 @@ class Prompt:
         return self.samples * 1000 // RATE
 
 
+_ENTRY = TypeAdapter(Prompt)
+
+
 class PromptLibrary:
     """The prompts of one folder, checked when loaded."""
 
@@ -74,27 +79,47 @@ class PromptLibrary:
         """Loads what is whole; returns with it one line for each prompt that is not."""
         try:
             entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            listed = [Prompt(**entry) for entry in entries]
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             return cls(), (f"{folder / MANIFEST}: {error}",)
+        if not isinstance(entries, list):
+            return cls(), (f"{folder / MANIFEST}: not a list of prompts",)
         whole, faults = [], []
-        for prompt in listed:
-            fault = _fault(folder / f"{prompt.file}.wav", prompt)
-            if fault:
-                faults.append(fault)
-            else:
-                whole.append(prompt)
+        for entry in entries:
+            try:
+                whole.append(_checked(folder, entry))
+            except PromptError as error:
+                faults.append(str(error))
         return cls(whole), tuple(faults)
 
 
-def _fault(path: Path, prompt: Prompt) -> str | None:
+def _checked(folder: Path, entry: object) -> Prompt:
+    """The prompt of a line of the manifest, if its audio is the one that was made for it."""
+    try:
+        prompt = _ENTRY.validate_python(entry, strict=True, extra="forbid")
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "entry"
+        raise PromptError(f"{folder / MANIFEST}: {key}: {first['msg']}") from error
+    path = folder / f"{prompt.file}.wav"
     try:
         data = path.read_bytes()
     except OSError as error:
-        return f"{path}: {error.strerror}"
-    if hashlib.sha256(data).hexdigest() != prompt.sha256:
-        return f"{path}: the audio is not the one in the manifest"
-    return None
+        raise PromptError(f"{path}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != prompt.sha256 or _samples(path) != prompt.samples:
+        raise PromptError(f"{path}: the audio is not the one in the manifest")
+    return prompt
+
+
+def _samples(path: Path) -> int:
+    """How long an audio file is, in samples. Raises PromptError where it is none at 8 kHz."""
+    try:
+        with wave.open(str(path)) as audio:
+            rate, samples = audio.getframerate(), audio.getnframes()
+    except (wave.Error, EOFError) as error:
+        raise PromptError(f"{path}: {error or 'cut short'}") from error
+    if rate != RATE:
+        raise PromptError(f"{path}: {rate} samples a second in place of {RATE}")
+    return samples
 
 
 def build(folder: Path, texts: Iterable[PromptText]) -> tuple[Prompt, ...]:
@@ -105,7 +130,8 @@ def build(folder: Path, texts: Iterable[PromptText]) -> tuple[Prompt, ...]:
     made = tuple(_make(folder, text) for text in texts)
     manifest = folder / MANIFEST
     draft = manifest.with_suffix(".part")
-    draft.write_text(json.dumps([asdict(p) for p in made], indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps([asdict(p) for p in made], indent=1, ensure_ascii=False)
+    draft.write_text(text + "\n", encoding="utf-8")
     draft.replace(manifest)
     return made
 
@@ -119,8 +145,7 @@ def _make(folder: Path, text: PromptText) -> Prompt:
     convert = ["-r", str(RATE), "-c", "1", "-b", "16", "-t", "wav", str(draft)]
     _run(["sox", "-t", "wav", str(spoken), *convert, "gain", "-n", "-3"])
     spoken.unlink()
-    with wave.open(str(draft)) as audio:
-        samples = audio.getnframes()
+    samples = _samples(draft)
     if not RATE // 2 <= samples <= 60 * RATE:
         raise PromptError(f"{target}: {samples / RATE:.1f} s is no plausible length for a prompt")
     sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()

@@ -31,7 +31,7 @@ def parse_texts(name: str, source: str) -> tuple[PromptText, ...]:
             PromptText(prompt, language, int(entry["version"]), str(entry["text"]), voice)
             for prompt, entry in data["prompt"].items()
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TextError(f"prompt texts {name}: {error}") from error
     missing = set(PROMPTS) - {text.name for text in found}
     if missing:

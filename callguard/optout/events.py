@@ -4,7 +4,7 @@ Rows are only ever added. Where a subject stands with a tenant is what the last 
 the rows before it are the provenance.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
@@ -39,10 +39,13 @@ class OptOutEvent:
 def add(connection: Connection, event: OptOutEvent) -> int:
     """Writes the event with its audit row; returns its sequence number.
 
-    Raises OptOutError where an opting-in gives no reason or evidence.
+    An opt-out adds to the one that stands: it never narrows the purposes of that, which only a
+    lifting with its reason may do. Raises OptOutError where an opting-in gives no reason or evidence.
     """
     if not event.standing and not event.reason:
         raise OptOutError("an opt-out is lifted only with a reason")
+    if event.standing and event.purposes:
+        event = replace(event, purposes=_widened(connection, event))
     result = connection.execute(
         insert(opt_outs).values(
             tenant_id=event.tenant,
@@ -64,6 +67,22 @@ def add(connection: Connection, event: OptOutEvent) -> int:
     entry = Entry(event.at, event.actor, action, f"optout:{sequence}", event.tenant, details)
     append(connection, entry)
     return sequence
+
+
+def _widened(connection: Connection, event: OptOutEvent) -> frozenset[str]:
+    """The purposes of an opt-out together with those of the one that stands."""
+    last = connection.execute(
+        select(opt_outs.c.standing, opt_outs.c.purposes)
+        .where(
+            opt_outs.c.subject == event.subject,
+            opt_outs.c.tenant_id.is_not_distinct_from(event.tenant),
+        )
+        .order_by(opt_outs.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    if last is None or not last.standing:
+        return event.purposes
+    return event.purposes | frozenset(last.purposes) if last.purposes else frozenset()
 
 
 def after(connection: Connection, sequence: int, limit: int) -> list[tuple[int, OptOutEvent]]:

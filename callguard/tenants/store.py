@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from callguard.audit.log import Entry, append
@@ -60,7 +60,7 @@ def add(connection: Connection, new: NewTenant, *, at: datetime, actor: str) -> 
             name=new.name,
             settings=new.settings.model_dump(mode="json"),
             created_at=at,
-            updated_at=at,
+            updated_at=_changed_at(connection, at),
         )
     )
     if new.own_key is not None:
@@ -81,6 +81,8 @@ def add(connection: Connection, new: NewTenant, *, at: datetime, actor: str) -> 
     for raw in new.numbers:
         _own_number(connection, new, raw)
     for endpoint in new.endpoints:
+        if not endpoint.strip():
+            raise TenantError("an endpoint has no name")
         try:
             with connection.begin_nested():
                 connection.execute(
@@ -102,6 +104,13 @@ def _own_number(connection: Connection, new: NewTenant, raw: str) -> None:
         raise TenantError(f"number {raw} belongs to a tenant already") from error
 
 
+def _changed_at(connection: Connection, at: datetime) -> datetime:
+    """A time later than every change before it, whatever the clock says: by it
+    ``TenantDirectory.refresh`` sees that there was one."""
+    last = connection.execute(select(func.max(tenants.c.updated_at))).scalar()
+    return at if last is None else max(at, last + timedelta(microseconds=1))
+
+
 def set_retention(
     connection: Connection, tenant_id: str, data_class: str, days: int, *, at: datetime, actor: str
 ) -> None:
@@ -115,7 +124,7 @@ def set_retention(
     if not 0 <= days <= 36_525:
         raise TenantError(f"{days} days is not between 0 and 36525")
     touched = connection.execute(
-        update(tenants).where(tenants.c.id == tenant_id).values(updated_at=at)
+        update(tenants).where(tenants.c.id == tenant_id).values(updated_at=_changed_at(connection, at))
     )
     if touched.rowcount == 0:
         raise TenantError(f"there is no tenant {tenant_id}")

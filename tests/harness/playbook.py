@@ -15,7 +15,7 @@ in virtual time, and one that does not come true fails with the story of the cal
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,6 +221,20 @@ class Call:
         self.side(side).hang_up(cause)
         self._asterisk.changed()
         await asyncio.sleep(0)
+
+    def at_command(self, number: int, do: Callable[[Channel], None]) -> None:
+        """Do something just before the call's AGI command of this number (from 1) is run,
+        counted over all its AGI sessions: hang up, kill the service, drop AMI."""
+        seen = 0
+
+        def hook(channel: Channel, _: int, __: str) -> None:
+            nonlocal seen
+            if channel.linkedid == self.channel.linkedid:
+                seen += 1
+                if seen == number:
+                    do(channel)
+
+        self._asterisk.on_before_command.append(hook)
 
     # --- the end ------------------------------------------------------------------------------
 

@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
+import pytest
+
 from callguard.agi.limits import AgiLimits
 from callguard.agi.server import AgiServer
 from callguard.agi.session import AgiSession
 from callguard.ami.session import AmiSession
 from callguard.ami.settings import AmiSettings
 from callguard.ami.wire import Message
-from tests.harness.playbook import SPOOL, Pbx
+from tests.harness.channels import Channel
+from tests.harness.playbook import SPOOL, Pbx, Side
 from tests.harness.virtual import current_clock, virtual_time
 
 PROMPTS = {"notice": 24000}
@@ -115,6 +118,29 @@ async def test_a_hangup_in_the_notice_is_understood(tmp_path: Path) -> None:
             outcome = await call.ended()
         assert outcome.recordings == ()
         assert guard.agi.stats.handler_errors == 0
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("side", ["agent", "party"])
+@virtual_time
+async def test_a_hangup_before_any_command_is_survived(
+    tmp_path: Path, number: int, side: Side
+) -> None:
+    """Commands 1 and 2 are the verdict's; at 1 and 2 only the agent is there to hang up."""
+    async with guarded(tmp_path) as (pbx, guard, _):
+        call = pbx.outbound("+4930123456")
+
+        def leave(channel: Channel) -> None:
+            (channel if number < 3 else call.side(side)).hang_up()
+
+        call.at_command(number, leave)
+        if number >= 3:
+            await call.carrier_answers()
+        outcome = await call.ended()
+    assert not outcome.connected
+    assert outcome.carrier_invited is (number >= 3)
+    assert outcome.recorded_samples == 0
+    assert guard.agi.stats.handler_errors == 0
 
 
 @virtual_time

@@ -96,11 +96,12 @@ async def test_classes_that_were_not_granted_are_denied() -> None:
 
 @virtual_time
 async def test_a_line_over_the_limit_is_thrown_away() -> None:
-    _, client, end = manager_and_client()
+    manager, client, end = manager_and_client()
     await client.greeting()
     await client.log_in(events="off")
-    client.send("Setvar", Variable="LONG", Value="x" * 1024)
-    assert (await client.ask("Ping", ActionID="9"))["Response"] in {"Error", "Success"}
+    await client.ask("Ping", Fits="x" * 1000, TooLong="x" * 1024)
+    assert len(manager.received[-1].get("Fits")) == 1000
+    assert manager.received[-1].get("TooLong") == ""
     await end.close()
 
 

@@ -105,6 +105,7 @@ async def test_pyst2_is_refused_with_a_wrong_secret() -> None:
             except asterisk.manager.ManagerAuthException as error:
                 return str(error)
             finally:
+                client.message_thread.join(10)  # the server has closed: let the client see it
                 client.close()
             return "let in"
 

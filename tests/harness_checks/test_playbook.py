@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.harness.playbook import Pbx
 from tests.harness.recorder import tones
-from tests.harness.virtual import virtual_time
+from tests.harness.virtual import START, virtual_time
 from tests.harness_checks.gate import Conversation, gate
 
 NOTICE = {"notice": 24000}
@@ -40,6 +40,8 @@ async def test_an_allowed_call_hears_the_notice_and_only_the_conversation_is_rec
     assert outcome.cdr["userfield"] == "0190-call"
     assert outcome.cdr["dst"] == "+4930123456"
     assert outcome.cdr["disposition"] == "ANSWERED"
+    start, answer, end = (float(outcome.cdr[name]) for name in ("start", "answer", "end"))
+    assert (start, answer - start, end - start) == (START.timestamp(), 4.0, 8.0)
     assert float(outcome.cdr["billsec"]) == 4.0
     with pbx.cdr_file.open(newline="") as file:
         assert list(csv.reader(file)) == [list(outcome.cdr.values())]

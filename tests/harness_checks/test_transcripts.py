@@ -127,8 +127,13 @@ def test_agi_answers_as_asterisk_did(file: Path, tmp_path: Path) -> None:
     assert _plain(conversation.lines) == _plain(replies.splitlines())
 
 
-def _kinds(messages: list[list[tuple[str, str]]]) -> list[str]:
-    return [block[0][1] for block in messages if block[0][0] == "Event"]
+def _steps(messages: list[list[tuple[str, str]]]) -> list[tuple[str, str]]:
+    """The kind of each event and the endpoint whose channel it tells of."""
+    return [
+        (block[0][1], dict(block)["Channel"].partition("-")[0])
+        for block in messages
+        if block[0][0] == "Event" and block[0][1] != "FullyBooted"
+    ]
 
 
 def _headers(messages: list[list[tuple[str, str]]]) -> dict[str, list[list[str]]]:
@@ -174,8 +179,8 @@ def test_ami_tells_a_call_as_asterisk_did(tmp_path: Path) -> None:
 
     run()
     simulated = blocks(heard[0])
-    wanted = set(_kinds(real))
-    assert [kind for kind in _kinds(simulated) if kind in wanted] == _kinds(real)
+    wanted = {kind for kind, _ in _steps(real)}
+    assert [step for step in _steps(simulated) if step[0] in wanted] == _steps(real)
     allowed = _headers([*real, *every])
     for kind, variants in _headers(simulated).items():
         for headers in variants:

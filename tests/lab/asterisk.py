@@ -39,11 +39,11 @@ exec chroot "$0" /usr/sbin/asterisk -f -C /instance/etc/asterisk.conf
 """
 
 
-class LaboratoryMissing(RuntimeError):
+class LaboratoryMissingError(RuntimeError):
     """There is no Asterisk folder; `scripts/prepare` makes it or says why it cannot."""
 
 
-class AsteriskFailed(RuntimeError):
+class AsteriskError(RuntimeError):
     """Asterisk did not come up, or died; the message ends with its own last words."""
 
 
@@ -52,7 +52,7 @@ def root_folder() -> Path:
     cache = Path(os.environ.get("CALLGUARD_CACHE") or config.CHECKOUT / ".cache")
     root = cache / "asterisk-root"
     if not (root / "usr/sbin/asterisk").exists():
-        raise LaboratoryMissing(f"no Asterisk in {root}: run scripts/prepare")
+        raise LaboratoryMissingError(f"no Asterisk in {root}: run scripts/prepare")
     return root
 
 
@@ -140,10 +140,10 @@ class Asterisk:
     def pid(self) -> int:
         """The process id on the host.
 
-        Raises AsteriskFailed when it does not run.
+        Raises AsteriskError when it does not run.
         """
         if self._process is None or self._process.poll() is not None:
-            raise AsteriskFailed("Asterisk does not run")
+            raise AsteriskError("Asterisk does not run")
         return self._process.pid
 
     def start(self, timeout: float = 20.0) -> Self:
@@ -165,9 +165,9 @@ class Asterisk:
             )
         atexit.register(self.kill)
         while not self._booted():
-            if not self.running or time.monotonic() - begun > timeout:
+            if self._process.poll() is not None or time.monotonic() - begun > timeout:
                 self.kill()
-                raise AsteriskFailed(f"Asterisk did not boot:\n{self.last_words()}")
+                raise AsteriskError(f"Asterisk did not boot:\n{self.last_words()}")
             time.sleep(0.02)
         self.boot_seconds = time.monotonic() - begun
         return self
@@ -200,15 +200,13 @@ class Asterisk:
         for line in self.cli("core show channels count").splitlines():
             if "active channel" in line:
                 return int(line.split()[0])
-        raise AsteriskFailed("no channel count")
+        raise AsteriskError("no channel count")
 
     def last_words(self, lines: int = 30) -> str:
         """The end of its log and console."""
-        texts = []
-        for path in (self.log / "full", self.folder / "console"):
-            if path.exists():
-                texts.append("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
-        return "\n".join(texts)
+        logs = (self.log / "full", self.folder / "console")
+        texts = [path.read_text(errors="replace") for path in logs if path.exists()]
+        return "\n".join("\n".join(text.splitlines()[-lines:]) for text in texts)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Hang up everything and end in order."""

@@ -36,7 +36,8 @@ def to_mulaw(samples: Samples) -> bytes:
     magnitude = np.minimum(np.abs(value), 32635) + 132
     exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
-    return ((~(sign | (exponent << 4) | mantissa)) & 0xFF).astype(np.uint8).tobytes()
+    code: NDArray[np.uint8] = (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8)
+    return code.tobytes()
 
 
 def from_mulaw(data: bytes) -> Samples:
@@ -77,7 +78,7 @@ def write_wav(path: Path, samples: Samples, *, rate: int = RATE) -> Path:
     return path
 
 
-class NotAWav(ValueError):
+class NotAWavError(ValueError):
     """The bytes are no WAV that this module reads."""
 
 
@@ -97,10 +98,10 @@ class Wav:
 def read_wav(data: bytes) -> Wav:
     """PCM (1), A-law (6) and µ-law (7), mono or stereo; a size of 0xFFFFFFFF means to the end.
 
-    Raises NotAWav.
+    Raises NotAWavError.
     """
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        raise NotAWav("no RIFF WAVE header")
+        raise NotAWavError("no RIFF WAVE header")
     at, form = 12, None
     while at + 8 <= len(data):
         name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
@@ -111,13 +112,13 @@ def read_wav(data: bytes) -> Wav:
             encoding, channels, rate = form[0], form[1], form[2]
             return Wav(rate, _channels(body, encoding, channels), encoding)
         at += 8 + size + (size & 1)
-    raise NotAWav("no data chunk")
+    raise NotAWavError("no data chunk")
 
 
 def _channels(body: bytes, encoding: int, channels: int) -> tuple[Samples, ...]:
     decode = {1: from_linear, 6: from_alaw, 7: from_mulaw}.get(encoding)
     if decode is None:
-        raise NotAWav(f"encoding {encoding}")
+        raise NotAWavError(f"encoding {encoding}")
     samples = decode(body)
     whole = samples[: len(samples) // channels * channels]
     return tuple(whole[channel::channels] for channel in range(channels))

@@ -35,14 +35,18 @@ class Telephony:
         """Say that callguard was alive `age` seconds ago."""
         self.pbx.cli(f"dialplan set global CALLGUARD_ALIVE {int(time.time()) - age}")
 
-    async def all_quiet(self, timeout: float = 10.0) -> None:
+    async def all_quiet(self) -> None:
         """Wait until no channel is left.
 
-        Raises TimeoutError.
+        Raises TimeoutError when one is left after ten seconds.
         """
-        async with asyncio.timeout(timeout):
-            while self.pbx.channels():
-                await asyncio.sleep(0.05)
+        await asyncio.to_thread(self._wait_until_quiet, time.monotonic() + 10.0)
+
+    def _wait_until_quiet(self, deadline: float) -> None:
+        while self.pbx.channels():
+            if time.monotonic() > deadline:
+                raise TimeoutError("a channel stays up")
+            time.sleep(0.05)
 
     @property
     def notice(self) -> str:

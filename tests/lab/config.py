@@ -32,7 +32,7 @@ app_cdr app_forkcdr app_confbridge app_chanspy app_softhangup app_read app_origi
 app_while app_userevent app_channelredirect app_bridgewait app_bridgeaddchan app_milliwatt
 app_attended_transfer app_blind_transfer app_directed_pickup app_transfer
 res_agi cdr_csv cdr_manager res_cdrel_custom cdr_custom
-""".split()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ hideconnect = yes
 
 def modules_conf() -> str:
     """Only what the laboratory uses."""
-    lines = [f"load = {name}.so" for name in MODULES]
+    lines = [f"load = {name}.so" for name in MODULES.split()]
     return "\n".join(["[modules]", "autoload = no", *lines]) + "\n"
 
 
@@ -75,14 +75,19 @@ def common(sites: Sites) -> dict[str, str]:
     """Files that every instance has, by name."""
     return {
         "modules.conf": modules_conf(),
-        "logger.conf": "[general]\ndateformat=%F %T.%3q\n[logfiles]\nfull => notice,warning,error,verbose,dtmf\n",
+        "logger.conf": (
+            "[general]\ndateformat=%F %T.%3q\n"
+            "[logfiles]\nfull => notice,warning,error,verbose,dtmf\n"
+        ),
         "rtp.conf": (
             f"[general]\nrtpstart={sites.rtp_first}\nrtpend={sites.rtp_last}\n"
             "strictrtp=no\nicesupport=no\n"
         ),
         "pjproject.conf": "",
         "musiconhold.conf": "",
-        "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n[csv]\nloguniqueid=yes\nloguserfield=yes\n",
+        "cdr.conf": (
+            "[general]\nenable=yes\nunanswered=yes\n[csv]\nloguniqueid=yes\nloguserfield=yes\n"
+        ),
         "cdr_custom.conf": "#include cdr_custom_callguard.conf\n",
         "cdr_manager.conf": (ASTERISK_CONF / "cdr_manager_callguard.conf").read_text(),
         "features.conf": (
@@ -170,7 +175,7 @@ exten => _[0-9+].,1,Gosub(callguard-outbound,${{EXTEN}},1(${{CHANNEL(accountcode
  same => n,Dial(PJSIP/${{EXTEN}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
 ; The same with every argument given.
-exten => _*7[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-b,marketing,spring 2026,agent7))
+exten => _*7[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-b,marketing,may 2026,agent7))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
 ; A second passage of one channel through the gate, after the test let the lease go stale.

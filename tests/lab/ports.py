@@ -14,7 +14,7 @@ _LAST = 32_000
 _CELL = 100
 
 
-class NoFreePorts(RuntimeError):
+class NoFreePortsError(RuntimeError):
     """Every port range of the laboratory is held by another run."""
 
 
@@ -36,7 +36,7 @@ class PortRange:
                 self.end = first + cells * _CELL
                 self._next = first
                 return
-        raise NoFreePorts(f"no {count} consecutive free ports from {_FIRST} to {_LAST}")
+        raise NoFreePortsError(f"no {count} consecutive free ports from {_FIRST} to {_LAST}")
 
     def _lock(self, folder: Path, first: int, cells: int) -> bool:
         for cell in range(cells):
@@ -52,7 +52,7 @@ class PortRange:
     def take(self, count: int = 1) -> int:
         """The first of `count` consecutive ports of this range, handed out once."""
         if self._next + count > self.end:
-            raise NoFreePorts(f"the range {self.first}-{self.end} is used up")
+            raise NoFreePortsError(f"the range {self.first}-{self.end} is used up")
         port = self._next
         self._next += count
         return port

@@ -22,7 +22,7 @@ _BYE_OUT = """<send retrans="500"><![CDATA[
       BYE {uri} SIP/2.0
       Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
       From: {local}
-      To: {remote}
+      {remote}
       Call-ID: [call_id]
       CSeq: 2 BYE
       Max-Forwards: 70
@@ -120,9 +120,7 @@ class Outcome:
     def final_code(self) -> int:
         """The last final answer to INVITE, 0 when there was none."""
         codes = [
-            m.status
-            for m in self.trace
-            if m.status >= 200 and m.header("CSeq").endswith("INVITE")
+            m.status for m in self.trace if m.status >= 200 and m.header("CSeq").endswith("INVITE")
         ]
         return codes[-1] if codes else 0
 
@@ -140,7 +138,7 @@ class Outcome:
         return bool(self.requests("BYE", sent=False))
 
 
-class SippFailed(RuntimeError):
+class SippError(RuntimeError):
     """SIPp itself failed; the message is its own."""
 
 
@@ -183,13 +181,13 @@ class Party:
     def finish(self, timeout: float = 30.0) -> Outcome:
         """Wait until its calls are over.
 
-        Raises subprocess.TimeoutExpired when they are not by then, SippFailed when SIPp could not
+        Raises subprocess.TimeoutExpired when they are not by then, SippError when SIPp could not
         play the scenario at all.
         """
         self._process.wait(timeout)
         outcome = self.close()
         if outcome.exit_code not in (0, 1):  # 1: a call went otherwise than the scenario
-            raise SippFailed(self.errors or f"SIPp ended with {outcome.exit_code}")
+            raise SippError(self.errors or f"SIPp ended with {outcome.exit_code}")
         return outcome
 
     async def finished(self, timeout: float = 30.0) -> Outcome:
@@ -236,13 +234,14 @@ def call(
     """Call number `to` at 127.0.0.1:`target`, from `port`.
 
     After the answer it plays `tone` (raw µ-law, 8 kHz) without end, goes through `steps`, then
-    sends BYE (`hang_up`) or waits for the other side's. `cancel_after_ms` gives up so long after the first ringing.
+    sends BYE (`hang_up`) or waits for the other side's. `cancel_after_ms` gives up unanswered, so
+    long after the first ringing.
     """
     bye = _BYE_OUT.format(
         uri="[next_url]",
         local=f'"{name}" <sip:{user}@[local_ip]:[local_port]>;tag=[pid]t[call_number]',
-        remote="[peer_tag_param]",
-    ).replace("To: [peer_tag_param]", "[last_To:]")
+        remote="[last_To:]",
+    )
     refusals = "\n".join(
         f'  <recv response="{code}" optional="true" next="refused"/>' for code in _REFUSALS
     )
@@ -276,7 +275,7 @@ def answer(
 ) -> Party:
     """Wait for calls on 127.0.0.1:`port`, answer with `code` after `ring_ms`, then as `call`."""
     bye = _BYE_OUT.format(uri="[$remote]", local="[$callee];tag=[pid]u[call_number]",
-                          remote="[$caller]")  # fmt: skip
+                          remote="To: [$caller]")  # fmt: skip
     part = "called_answers.xml" if code == 200 else "called_refuses.xml"
     scenario = _render(
         "called.xml",

@@ -62,7 +62,7 @@ def test_a_stereo_wav_comes_apart_into_its_channels() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF....WAVE", b"ID3" + bytes(50)])
 def test_what_is_no_wav_is_refused(data: bytes) -> None:
-    with pytest.raises(audio.NotAWav):
+    with pytest.raises(audio.NotAWavError):
         audio.read_wav(data)
 
 

@@ -82,7 +82,7 @@ async def test_the_gate_is_told_the_number_and_every_argument_undistorted(
         "number": "+12025550143",
         "tenant": "tenant-b",
         "purpose": "marketing",
-        "campaign": "spring 2026",
+        "campaign": "may 2026",
         "agent": "agent7",
     }
 
@@ -111,9 +111,7 @@ async def test_the_reason_is_played_unanswered_and_the_cause_is_the_findings(
 
 
 @pytest.mark.parametrize("verdict", ["", "ALLOW", "allowed", "emergency"])
-async def test_nothing_but_the_word_allow_places_a_call(
-    telephony: Telephony, verdict: str
-) -> None:
+async def test_nothing_but_the_word_allow_places_a_call(telephony: Telephony, verdict: str) -> None:
     telephony.renew_lease()
     with telephony.party_answers() as party:
         async with Answerer(telephony.pbx.sites.agi, {"outbound": says(verdict)}):

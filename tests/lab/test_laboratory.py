@@ -20,7 +20,7 @@ CALL = "01993f5e-0000-7000-8000-000000000003"
 COLUMNS = (
     "accountcode src dst dcontext clid channel dstchannel lastapp lastdata start answer end "
     "duration billsec disposition amaflags uniqueid linkedid sequence userfield"
-).split()
+)
 
 
 async def allow(session: Conversation) -> None:
@@ -39,7 +39,7 @@ async def nothing(session: Conversation) -> None:
 
 def call_records(pbx: Asterisk) -> list[dict[str, str]]:
     with pbx.cdr_file.open(newline="") as file:
-        return [dict(zip(COLUMNS, row, strict=True)) for row in csv.reader(file)]
+        return [dict(zip(COLUMNS.split(), row, strict=True)) for row in csv.reader(file)]
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ async def test_a_mixmonitor_is_stopped_by_ami_and_says_so(
     assert len(telephony.recorded("stop.sln")) / audio.RATE < 1.0
 
 
-async def test_every_attempt_leaves_call_records_that_ami_and_the_file_tell_alike(fresh: Telephony) -> None:
+async def test_ami_and_the_file_tell_the_same_call_records(fresh: Telephony) -> None:
     pbx = fresh.pbx.start()
     async with AmiClient(pbx.ami) as client:
         await client.connect()
@@ -169,7 +169,7 @@ async def test_every_attempt_leaves_call_records_that_ami_and_the_file_tell_alik
                 await party.finished()
         async with Answerer(pbx.sites.agi, {"outbound": block}):
             await fresh.agent_calls().finished()
-        await client.wait(lambda m: len(client.events("Cdr")) == 4)
+        await client.wait(lambda _: len(client.events("Cdr")) == 4)
         await fresh.all_quiet()
         answered, busy, after_busy, blocked = call_records(pbx)
         events = client.events("Cdr")

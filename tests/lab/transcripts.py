@@ -179,12 +179,8 @@ async def calls(capture: Capture) -> None:
         await shower.wait(lambda m: m.get("Event") == "CoreShowChannelsComplete")
         await shower.close()
         capture.save("ami_core_show_channels", shower)
-        await filtered.action(
-            "MixMonitorMute", Channel=up["Channel"], Direction="both", State="1"
-        )
-        await filtered.action(
-            "MixMonitorMute", Channel=up["Channel"], Direction="both", State="0"
-        )
+        await filtered.action("MixMonitorMute", Channel=up["Channel"], Direction="both", State="1")
+        await filtered.action("MixMonitorMute", Channel=up["Channel"], Direction="both", State="0")
 
     sessions = await capture.outbound(
         recorded, party=(sipp.Talk(600), sipp.Digits("9")), during=steer

@@ -1,0 +1,80 @@
+"""The figures as Prometheus reads them."""
+
+from dataclasses import replace
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from tests.web.conftest import Room
+from tests.web.state import BUSY, EMPTY, LONDON, NOON, TROUBLED
+
+
+async def scrape(room: Room) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = await room.text("/metrics")
+    samples: list[Sample] = [
+        sample for family in text_string_to_metric_families(text) for sample in family.samples
+    ]
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for s in samples}
+
+
+async def test_the_figures_are_those_of_the_status(room: Room) -> None:
+    room.source.now = TROUBLED
+    seen = await scrape(room)
+    assert seen["callguard_ready", ()] == 0
+    assert seen["callguard_alarms", ()] == 2
+    assert seen["callguard_pbx_ami_up", (("pbx", "leeds"),)] == 0
+    assert seen["callguard_pbx_ami_up", (("pbx", "london"),)] == 1
+    assert seen["callguard_pbx_lease_age_seconds", (("pbx", "leeds"),)] == 42
+    assert seen["callguard_pbx_call_records_total", (("pbx", "london"),)] == 1841
+    assert (
+        seen["callguard_live_calls", (("direction", "outbound"), ("recording", "yes"))]
+        == seen["callguard_live_calls", (("direction", "inbound"), ("recording", "no"))]
+        == 1
+    )
+    assert (
+        seen["callguard_verdicts_total", (("decision", "block"), ("direction", "outbound"))] == 41
+    )
+    assert seen["callguard_notices_total", (("outcome", "incomplete"),)] == 12
+    assert seen["callguard_faults_total", (("kind", "prompt_missing"),)] == 2
+    assert seen["callguard_recordings_sealed_total", ()] == 1204
+    assert seen["callguard_sealing_failures_total", ()] == 5
+    assert seen["callguard_spool_has_room", ()] == 0
+    assert seen["callguard_journal_failing", ()] == 1
+    assert seen["callguard_not_durable_total", ()] == 7
+    assert seen["callguard_last_purge_rows", (("class", "call_record"),)] == 312
+    assert seen["callguard_last_purge_timestamp_seconds", ()] == NOON.timestamp() - 9 * 3600
+    assert seen["callguard_next_purge_timestamp_seconds", ()] == NOON.timestamp() - 3600
+    assert seen["callguard_agi_refused_total", ()] == 9
+
+
+async def test_what_is_unknown_is_absent_and_not_nought(room: Room) -> None:
+    room.source.now = replace(EMPTY, pbxs=(replace(LONDON, lease_age_s=None),))
+    seen = await scrape(room)
+    assert ("callguard_pbx_lease_age_seconds", (("pbx", "london"),)) not in seen
+    assert ("callguard_last_purge_timestamp_seconds", ()) not in seen
+
+
+async def test_every_family_has_a_help_text_and_our_prefix(room: Room) -> None:
+    room.source.now = BUSY
+    families = list(text_string_to_metric_families(await room.text("/metrics")))
+    assert len(families) > 25
+    for family in families:
+        assert family.documentation
+        assert family.name.startswith(("callguard_", "process_"))
+
+
+async def test_the_process_itself_is_measured(room: Room) -> None:
+    assert (await scrape(room))["process_resident_memory_bytes", ()] > 0
+
+
+async def test_a_hostile_label_stays_one_label(room: Room) -> None:
+    name = 'a"} 1\nevil{x="\\'
+    room.source.now = replace(EMPTY, pbxs=(replace(LONDON, name=name),))
+    assert (await scrape(room))["callguard_pbx_ami_up", (("pbx", name),)] == 1
+
+
+async def test_an_unknown_state_fails_the_scrape(room: Room) -> None:
+    room.source.error = TimeoutError()
+    async with room.client.get(room.address + "/metrics") as answer:
+        assert answer.status == 503
+        assert "cannot be read" in await answer.text()
