@@ -4,10 +4,11 @@
 import sys
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from callguard import __version__
 from callguard.cli import demo, init, optout, prompt, purge, recording, serve, tenant
-from callguard.cli.surroundings import FAILURES
+from callguard.cli.surroundings import FAILURES, log_to_stderr
 
 app = typer.Typer(
     name="callguard",
@@ -33,6 +34,7 @@ def version() -> None:
 
 def main() -> None:
     """The ``callguard`` command."""
+    log_to_stderr("warning", cache=False)
     try:
         app()
     except FAILURES as error:
@@ -41,4 +43,6 @@ def main() -> None:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, DBAPIError):  # its own text shows the statement, and numbers in it
+        error = RuntimeError(f"the database: {error.orig}")
     return " ".join(str(error).split()) or type(error).__name__

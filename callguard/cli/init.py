@@ -70,8 +70,9 @@ def init(
     database.close()
     FolderStore(settings.object_folder)
     if prompts:
-        library, faults = PromptLibrary.load(settings.prompt_folder)
-        if faults or len(library) < len(shipped_texts()):
+        library, _ = PromptLibrary.load(settings.prompt_folder)
+        spoken = {(p.name, p.language, p.version, p.text) for p in library.all()}
+        if not {(t.name, t.language, t.version, t.text) for t in shipped_texts()} <= spoken:
             build(settings.prompt_folder, shipped_texts())
             made.append(str(settings.prompt_folder))
     say(as_json, {"config": str(config), "made": made}, f"ready: {config}")
@@ -82,14 +83,22 @@ def _write_config(config: Path, data: Path, region: str) -> list[str]:
     secret = config.parent / "manager.secret"
     made = [str(config)]
     if not secret.exists():
-        secret.touch(mode=0o600)
-        secret.write_text(secrets.token_hex(24) + "\n", encoding="utf-8")
+        _write_new(secret, secrets.token_hex(24) + "\n", 0o600)
         made.append(str(secret))
     text = _CONFIG.format(
         data=_quoted(str(data)), region=_quoted(region), secret=_quoted(str(secret.absolute()))
     )
-    config.write_text(text, encoding="utf-8")
+    _write_new(config, text, 0o644)
     return made
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    """Writes a file that is then there whole, whatever cuts the writing short."""
+    draft = path.with_name(f"{path.name}.part")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=mode)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def _quoted(text: str) -> str:

@@ -13,6 +13,7 @@ from callguard.cli.surroundings import (
     JsonOption,
     actor,
     opened,
+    require_tenant,
     say,
     say_table,
 )
@@ -74,6 +75,8 @@ def list_opt_outs(
 ) -> None:
     """List the opt-outs that stand."""
     with opened(config) as (_, database), database.reading() as connection:
+        if tenant:
+            require_tenant(connection, tenant)
         standing = _standing(connection)
     rows: list[dict[str, object]] = [
         {
@@ -119,10 +122,9 @@ def _enter(
 def _subject(connection: Connection, settings: Settings, number: str, tenant: str) -> str:
     region = settings.home_region
     if tenant:
-        row = connection.execute(select(tenants.c.settings).where(tenants.c.id == tenant)).first()
-        if row is None:
-            raise CommandError(f"there is no tenant {tenant}")
-        region = str(row.settings["home_region"])
+        require_tenant(connection, tenant)
+        chosen = select(tenants.c.settings).where(tenants.c.id == tenant)
+        region = str(connection.execute(chosen).scalar_one()["home_region"])
     parsed = parse_number(number, region)
     if not parsed.known:
         raise CommandError(f"{number!r} is no telephone number")

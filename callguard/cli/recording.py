@@ -16,6 +16,7 @@ from callguard.cli.surroundings import (
     JsonOption,
     actor,
     opened,
+    require_tenant,
     say,
     say_table,
 )
@@ -32,13 +33,15 @@ COLUMNS = ("recording", "call", "tenant", "state", "started", "bytes", "expires"
 @app.command("list")
 def list_recordings(
     tenant: Annotated[str, typer.Option(help="Only this tenant's.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 1000,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """List recordings that have not expired."""
     now = SystemClock().now()
     with opened(config) as (_, database), database.reading() as connection:
+        if tenant:
+            require_tenant(connection, tenant)
         found = listed(connection, now=now, tenant=tenant or None, limit=limit)
     rows: list[dict[str, object]] = [
         {

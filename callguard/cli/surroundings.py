@@ -1,8 +1,9 @@
 """What every command stands on: its settings, the database, and how it answers."""
 
-import getpass
 import json
 import logging
+import os
+import pwd
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.config import ConfigError, Settings
@@ -28,6 +30,7 @@ from callguard.service import ServiceError
 from callguard.storage.database import Database, DatabaseError
 from callguard.storage.journal import NotDurableError
 from callguard.storage.migrate import check
+from callguard.storage.schema import tenants
 from callguard.tenants.tenant import TenantError
 
 
@@ -52,6 +55,7 @@ FAILURES = (
     SQLAlchemyError,
     TenantError,
     TextError,
+    UnicodeError,  # an argument, or a terminal, that is not of the locale
 )
 """What ends a command with one line and exit 1."""
 
@@ -78,9 +82,15 @@ def opened(config: Path) -> Iterator[tuple[Settings, Database]]:
 def actor() -> str:
     """Who is at the command line, for the audit log."""
     try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return "cli"
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"cli:{os.getuid()}"
+
+
+def require_tenant(connection: Connection, tenant: str) -> None:
+    """Raises CommandError unless there is such a tenant."""
+    if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant)).first() is None:
+        raise CommandError(f"there is no tenant {tenant}")
 
 
 def say(as_json: bool, value: object, text: str) -> None:
@@ -95,13 +105,15 @@ def say_table(
     if as_json:
         typer.echo(json.dumps(list(rows), ensure_ascii=False))
         return
-    table = Table(*columns, title=title)
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if row[c] is None else str(row[c]) for c in columns))
-    Console().print(table)
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
-def log_to_stderr(level: str = "info") -> None:
+def log_to_stderr(level: str = "info", *, cache: bool = True) -> None:
     """Structured logs as JSON lines on standard error, where a service manager collects them."""
     structlog.configure(
         processors=[
@@ -114,5 +126,5 @@ def log_to_stderr(level: str = "info") -> None:
             getattr(logging, level.upper(), logging.INFO)
         ),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=cache,
     )

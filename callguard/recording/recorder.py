@@ -5,6 +5,7 @@ that whatever it writes can be sealed, by this process or by the one that follow
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 
 import structlog
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, select, update
 from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording import age
-from callguard.recording.keys import KeyWrapper, wrap_file_key
+from callguard.recording.keys import KeyStoreError, KeyWrapper, wrap_file_key
 from callguard.recording.spool import Spool
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import recordings
@@ -58,9 +59,17 @@ class Recorder:
         self.faults: dict[str, int] = {}
 
     def load(self, connection: Connection) -> None:
-        """Takes up what a former process left in progress."""
+        """Takes up what a former process left in progress, and removes from the spool what it had
+        closed and not yet removed. Raises SpoolError."""
         for recording in read_open(connection):
             self._open[recording.id] = recording
+        orphans = self._spool.orphans({r.spool_name for r in self._open.values()})
+        closed = select(recordings.c.spool_name).where(
+            recordings.c.spool_name.in_([n for n in orphans if n.endswith(f".{EXTENSION}")])
+        )
+        for name in connection.execute(closed).scalars():
+            self._spool.remove(name)
+            log.warning("plaintext_removed_late", spool_name=name)
 
     def in_progress(self) -> tuple[OpenRecording, ...]:
         return tuple(self._open.values())
@@ -96,7 +105,8 @@ class Recorder:
         try:
             recipients = [age.parse_recipient(text) for text in tenant.recipients]
             header = age.build_header(file_key, recipients)
-        except age.AgeError as error:
+            wrapped = wrap_file_key(self._wrapper, file_key, recording_id)
+        except (age.AgeError, KeyStoreError) as error:
             self._refuse("key_missing", call_id, str(error))
             return None
         opened = OpenRecording(
@@ -112,7 +122,7 @@ class Recorder:
             "spool_name": opened.spool_name,
             "encoding": ENCODING,
             "header": header,
-            "wrapped_file_key": wrap_file_key(self._wrapper, file_key, recording_id),
+            "wrapped_file_key": wrapped,
             "started_at": at,
         }
         try:
@@ -139,10 +149,14 @@ def read_open(connection: Connection) -> list[OpenRecording]:
     return [OpenRecording(r.id, r.call_id, r.pbx, r.channel_uniqueid, r.spool_name) for r in rows]
 
 
-def close_without_audio(connection: Connection, recording_id: str, state: str) -> None:
+def close_without_audio(
+    connection: Connection, recording_id: str, state: str, at: datetime, expires: datetime
+) -> None:
     """Ends a recording that has no audio: ``empty`` or ``lost``. Its keys go at once."""
     connection.execute(
         update(recordings)
         .where(recordings.c.id == recording_id, recordings.c.state == "recording")
-        .values(state=state, header=None, wrapped_file_key=None)
+        .values(
+            state=state, header=None, wrapped_file_key=None, ended_at=at, expires_at=expires
+        )
     )

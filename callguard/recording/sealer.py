@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 SETTLE_S = 0.3
 """Between two looks at a spool entry; when its size has not changed, Asterisk has let it go."""
 
+SETTLE_LOOKS = 20
 WORKERS = 2
 READ_BYTES = 1 << 20
 RETRY_S = (1.0, 5.0, 30.0, 60.0)
@@ -128,18 +129,18 @@ class Sealer:
         if row is None or row.state != "recording":
             await asyncio.to_thread(self._spool.remove, recording.spool_name)
             return
+        tenant = self._tenants.get(row.tenant_id)
+        days = tenant.days("recording") if tenant else DEFAULT_DAYS
         try:
             done = await asyncio.to_thread(self._seal, row)
         except SpoolEntryMissing:
             log.error("recording_lost", recording=recording.id, call=recording.call_id)
-            await self._journal.write(lambda c: close_without_audio(c, recording.id, "lost"))
+            await self._without_audio(recording, "lost", days)
             return
         if done is None:
-            await self._journal.write(lambda c: close_without_audio(c, recording.id, "empty"))
+            await self._without_audio(recording, "empty", days)
         else:
             at = self._clock.now()
-            tenant = self._tenants.get(row.tenant_id)
-            days = tenant.days("recording") if tenant else DEFAULT_DAYS
             expires = expires_at(at, days)
             await self._journal.write(
                 lambda c: mark_sealed(c, row, done, at, expires), timeout=30.0
@@ -148,15 +149,24 @@ class Sealer:
             log.info("sealed", recording=recording.id, bytes=done.sealed_bytes)
         await asyncio.to_thread(self._spool.remove, recording.spool_name)
 
+    async def _without_audio(self, recording: OpenRecording, state: str, days: int) -> None:
+        at = self._clock.now()
+        expires = expires_at(at, days)
+        await self._journal.write(
+            lambda c: close_without_audio(c, recording.id, state, at, expires), timeout=30.0
+        )
+
     async def _settle(self, recording: OpenRecording) -> None:
-        """Waits until Asterisk has written the last of what it held."""
+        """Waits until Asterisk has written the last of what it held. Raises SpoolError when it
+        goes on writing, so that one recording never keeps a worker from the others."""
         last = -1
-        while True:
+        for _ in range(SETTLE_LOOKS):
             size = await asyncio.to_thread(self._size, recording.spool_name)
             if size == last:
                 return
             last = size
             await asyncio.sleep(SETTLE_S)
+        raise SpoolError(f"spool entry {recording.spool_name} is still being written")
 
     def _size(self, name: str) -> int:
         try:
@@ -179,6 +189,8 @@ class Sealer:
             sealed = self._store.put(
                 row.id, _hashed(seal_stream(plain, file_key, age.new_nonce()), digest)
             )
+            if entry.size() != size:
+                raise SpoolError(f"spool entry {entry.name} grew while it was sealed")
         return Sealed(row.id, len(header) + size, sealed, digest.hexdigest())
 
 

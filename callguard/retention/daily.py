@@ -36,7 +36,9 @@ class DailyPurge:
     async def run(self) -> None:
         """Purges for ever."""
         while True:
-            left = (self.next - self._clock.now()).total_seconds()
+            now = self._clock.now()
+            self.next = min(self.next, next_run(now, self._at))  # the clock may be set back
+            left = (self.next - now).total_seconds()
             if left > 0:
                 await asyncio.sleep(min(left, LOOK_S))
                 continue
@@ -44,6 +46,6 @@ class DailyPurge:
                 self.last = await purge(self._write, self._store, self._clock, actor="callguard")
                 self.fault = None
             except Exception as error:  # the next day tries again; the page shows the fault
-                self.fault = str(error)
+                self.fault = str(error) or type(error).__name__
                 log.error("purge_failed", reason=self.fault)
             self.next = next_run(self._clock.now(), self._at)

@@ -2,7 +2,9 @@
 
 A recording goes in this order: tombstone in the erasure ledger and header gone (one
 transaction; from here on no copy of its payload can be opened), payload gone, index row gone.
-A purge that was cut short is taken up by the next one from its tombstones.
+Rows of other kinds go between the first step and the second, so that a store that fails keeps
+none of them. A purge that was cut short is taken up by the next one from its tombstones; what it
+took stands in its own certificate, which then has no end.
 """
 
 import asyncio
@@ -90,7 +92,8 @@ def due(connection: Connection, now: datetime) -> list[Due]:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What one purge took: counts, not data."""
+    """What one purge took: counts, not data. ``resumed`` are recordings that a purge before it
+    had counted and not finished."""
 
     id: str
     started_at: datetime
@@ -115,29 +118,41 @@ async def purge(write: Write, store: ObjectStore, clock: Clock, *, actor: str) -
     """
     now = clock.now()
     purge_id = str(uuid7(now))
-    await write(
-        lambda c: (
-            c.execute(insert(purges).values(id=purge_id, started_at=now, certificate={})) and None
-        )
-    )
-    resumed = await _finish_erasures(write, store, clock)
+    resumed = await write(partial(_begin, purge_id=purge_id, now=now))
     counts = dict.fromkeys(TABLES, 0)
-    while taken := await write(lambda c: _begin_erasures(c, now)):
-        counts["recording"] += taken
-        await _finish_erasures(write, store, clock)
-    for name, table in TABLES.items():
-        if table is recordings:
-            continue
-        while deleted := await write(partial(_delete_some, table=table, now=now)):
-            counts[name] += deleted
+    for name in ("recording", *(name for name in TABLES if name != "recording")):
+        step = partial(_take_some, purge_id=purge_id, name=name, now=now, counts=counts)
+        while taken := await write(step):
+            counts[name] += taken
+    await _finish_erasures(write, store, clock)
     certificate = Certificate(purge_id, now, clock.now(), counts, resumed)
     await write(lambda c: _certify(c, certificate, actor))
     log.info("purged", purge=purge_id, resumed=resumed, **counts)
     return certificate
 
 
-def _begin(connection: Connection, purge_id: str, now: datetime) -> None:
+def _begin(connection: Connection, purge_id: str, now: datetime) -> int:
+    """Opens the certificate; how many erasures were begun and not finished."""
     connection.execute(insert(purges).values(id=purge_id, started_at=now, certificate={}))
+    begun = select(func.count()).select_from(erasures).where(erasures.c.done_at.is_(None))
+    return connection.execute(begun).scalar_one()
+
+
+def _take_some(
+    connection: Connection, purge_id: str, name: str, now: datetime, counts: dict[str, int]
+) -> int:
+    """Takes a few rows of one class and enters them in the certificate, together."""
+    table = TABLES[name]
+    if table is recordings:
+        taken = _begin_erasures(connection, now)
+    else:
+        taken = _delete_some(connection, table, now)
+    if taken:
+        so_far = {"id": purge_id, "counts": {**counts, name: counts[name] + taken}}
+        connection.execute(
+            update(purges).where(purges.c.id == purge_id).values(certificate=so_far)
+        )
+    return taken
 
 
 def _begin_erasures(connection: Connection, now: datetime) -> int:
@@ -162,18 +177,13 @@ def _begin_erasures(connection: Connection, now: datetime) -> int:
     return len(rows)
 
 
-async def _finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> int:
-    finished = 0
-    while True:
-        begun = await write(_begun_erasures)
-        if not begun:
-            return finished
+async def _finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> None:
+    while begun := await write(_begun_erasures):
         payloads = [payload for _, payload in begun if payload]
         await asyncio.to_thread(store.delete, payloads)
         ids = [object_id for object_id, _ in begun]
         at = clock.now()
         await write(partial(_end_erasures, ids=ids, at=at))
-        finished += len(begun)
 
 
 def _begun_erasures(connection: Connection) -> list[tuple[str, str | None]]:

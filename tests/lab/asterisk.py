@@ -35,7 +35,7 @@ mount --rbind /proc "$0/proc"
 mount -t tmpfs none "$0/tmp"
 mount --bind "$1" "$0/instance"
 mount --bind "$1/etc/hosts" "$0/etc/hosts"
-exec chroot "$0" /usr/sbin/asterisk -f -C /instance/etc/asterisk.conf
+exec /usr/sbin/chroot "$0" /usr/sbin/asterisk -f -C /instance/etc/asterisk.conf
 """
 
 
