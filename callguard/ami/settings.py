@@ -81,7 +81,6 @@ async def tcp_connect(
         settings.port,
         ssl=settings.tls,
         limit=READ_BYTES,
-        happy_eyeballs_delay=0.25,
     )
 
 

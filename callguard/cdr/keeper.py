@@ -116,8 +116,10 @@ class CallRecordKeeper:
                 await self._keep_piece(piece)
                 cursor = piece.cursor
                 continue
-            if cursor is None:
-                return None
+            if cursor is None or place == file:
+                return cursor
+            if place != await asyncio.to_thread(locate, file, cursor.inode):
+                continue  # renamed again while it was opened
             further = await asyncio.to_thread(following, file, cursor.inode, done)
             if further is None:
                 return cursor

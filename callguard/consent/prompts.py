@@ -117,7 +117,7 @@ def _samples(path: Path) -> int:
     """How long an audio file is, in samples. Raises PromptError where it is none at 8 kHz."""
     try:
         with wave.open(str(path)) as audio:
-            rate, samples = audio.getframerate(), audio.getnframes()
+            rate, samples = audio.getframerate(), int(audio.getnframes())
     except (wave.Error, EOFError) as error:
         raise PromptError(f"{path}: {error or 'cut short'}") from error
     if rate != RATE:
@@ -146,7 +146,7 @@ def _make(folder: Path, text: PromptText) -> Prompt:
     draft = target.with_suffix(".part")
     _run(["espeak-ng", "-v", text.voice, "-w", str(spoken), "--", text.text])
     convert = ["-r", str(RATE), "-c", "1", "-b", "16", "-t", "wav", str(draft)]
-    _run(["sox", "-t", "wav", str(spoken), *convert, "gain", "-n", "-3"])
+    _run(["sox", "-R", "-t", "wav", str(spoken), *convert, "gain", "-n", "-3"])
     spoken.unlink()
     samples = _samples(draft)
     if not RATE // 2 <= samples <= 60 * RATE:

@@ -40,7 +40,7 @@ def add(connection: Connection, event: OptOutEvent) -> int:
     """Writes the event with its audit row; returns its sequence number.
 
     An opt-out adds to the one that stands: it never narrows the purposes of that, which only a
-    lifting with its reason may do. Raises OptOutError where an opting-in gives no reason or evidence.
+    lifting with its reason may do. Raises OptOutError where an opting-in gives no reason.
     """
     if not event.standing and not event.reason:
         raise OptOutError("an opt-out is lifted only with a reason")

@@ -156,7 +156,5 @@ def close_without_audio(
     connection.execute(
         update(recordings)
         .where(recordings.c.id == recording_id, recordings.c.state == "recording")
-        .values(
-            state=state, header=None, wrapped_file_key=None, ended_at=at, expires_at=expires
-        )
+        .values(state=state, header=None, wrapped_file_key=None, ended_at=at, expires_at=expires)
     )

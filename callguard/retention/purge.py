@@ -149,9 +149,7 @@ def _take_some(
         taken = _delete_some(connection, table, now)
     if taken:
         so_far = {"id": purge_id, "counts": {**counts, name: counts[name] + taken}}
-        connection.execute(
-            update(purges).where(purges.c.id == purge_id).values(certificate=so_far)
-        )
+        connection.execute(update(purges).where(purges.c.id == purge_id).values(certificate=so_far))
     return taken
 
 

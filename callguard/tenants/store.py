@@ -124,7 +124,9 @@ def set_retention(
     if not 0 <= days <= 36_525:
         raise TenantError(f"{days} days is not between 0 and 36525")
     touched = connection.execute(
-        update(tenants).where(tenants.c.id == tenant_id).values(updated_at=_changed_at(connection, at))
+        update(tenants)
+        .where(tenants.c.id == tenant_id)
+        .values(updated_at=_changed_at(connection, at))
     )
     if touched.rowcount == 0:
         raise TenantError(f"there is no tenant {tenant_id}")

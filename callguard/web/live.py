@@ -149,15 +149,18 @@ class LiveHub:
         seen = None if status is None else look(status)
         changed = seen != self._look
         if changed:
-            self._look = seen
             self._html.clear()
         self._quiet = 0 if changed else self._quiet + 1
         due = changed or self._quiet % _QUIET_POLLS == 0
+        for language in {listener.language for listener in self._listeners}:
+            self._rendered(status, language)
+            await asyncio.sleep(0)  # calls are decided on this loop too
         for listener in tuple(self._listeners):
             if changed or not listener.shown:
                 listener.offer(self._update(status, self._rendered(status, listener.language)))
             elif due:
                 listener.offer(self._update(status, None))
+        self._look = seen  # last, so that a poll that failed half-way tells it again
 
     def _update(self, status: Status | None, html: str | None) -> Update:
         return Update(None if status is None else status.at, html)

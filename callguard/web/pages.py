@@ -55,6 +55,7 @@ class Pages:
     def __init__(self, environment: jinja2.Environment, assets: Assets) -> None:
         self._environment = environment
         self._assets = assets
+        self._warm()
 
     def context(self, language: Language) -> dict[str, object]:
         """What every template may use."""
@@ -91,6 +92,14 @@ class Pages:
         )
         context: Mapping[str, object] = {"code": code, "text": phrase, "at": at}
         return self._render("error.html", {**self.context(language), **context})
+
+    def _warm(self) -> None:
+        """Compiles at the start what would else hold up the calls at the first request."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+        for language in LANGUAGES.values():
+            self.parts(None, language)
+            format_decimal(0, locale=language.code)
 
     def _render(self, name: str, context: Mapping[str, object]) -> str:
         return self._environment.get_template(name).render(context)

@@ -25,6 +25,7 @@ class StatusReader:
         self._source = source
         self._timeout = timeout
         self._under_way: asyncio.Task[Status] | None = None
+        self._failing = False
 
     async def read(self) -> Status:
         """Raises StatusError."""
@@ -44,14 +45,24 @@ class StatusReader:
     async def _ask(self) -> Status:
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._source.status()
+                status = await self._source.status()
         except TimeoutError:
-            log.warning("status_timed_out", timeout=self._timeout)
-            raise StatusError(f"no answer within {self._timeout:g} s") from None
+            self._failed("timeout")
+            raise StatusError("no answer in time") from None
         except Exception as error:
-            log.error("status_failed", error=type(error).__name__)
+            self._failed(type(error).__name__)
             log.debug("status_failed_trace", trace=traceback.format_exc())
             raise StatusError("the status source failed") from error
+        if self._failing:
+            self._failing = False
+            log.info("status_answers_again")
+        return status
+
+    def _failed(self, error: str) -> None:
+        """Logs once until it answers again: pages ask each second."""
+        if not self._failing:
+            self._failing = True
+            log.error("status_failed", error=error)
 
     def _answered(self, task: asyncio.Task[Status]) -> None:
         self._under_way = None

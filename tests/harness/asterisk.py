@@ -70,7 +70,9 @@ class SimulatedAsterisk:
         self.records: dict[str, CallRecord] = {}
         self.rows: dict[str, dict[str, str]] = {}
         self.failures: list[BaseException] = []
+        # Two orders that Asterisk does not promise: a test can have either.
         self.hangup_line_first = False
+        self.cdr_first = False
         self.on_before_command: list[CommandHook] = []
         self.on_after_command: list[CommandHook] = []
         self._agents: set[str] = set()
@@ -243,17 +245,24 @@ class SimulatedAsterisk:
         channel.hang_up(cause)
         self.media.end_recordings(channel)
         self.channels.remove(channel)
+        if self.cdr_first:
+            self._write_record(channel)
         self.emit("Hangup", "call,all", events.hangup_headers(channel))
-        record = self.records.get(channel.uniqueid)
-        if record is not None:
-            record.end = self.clock.epoch()
-            line = substitute(self.cdr_mapping, ChannelNames(self, channel), evaluate)
-            values = next(csv.reader([line]))
-            self.rows[channel.uniqueid] = dict(zip(columns(self.cdr_mapping), values, strict=True))
-            if self.cdr_file is not None:
-                append_line(self.cdr_file, line)
-            self.emit("Cdr", "cdr,all", record.manager_headers(self.cdr_mappings))
+        if not self.cdr_first:
+            self._write_record(channel)
         self.note("hangup", channel, str(channel.cause))
+
+    def _write_record(self, channel: Channel) -> None:
+        record = self.records.get(channel.uniqueid)
+        if record is None:
+            return
+        record.end = self.clock.epoch()
+        line = substitute(self.cdr_mapping, ChannelNames(self, channel), evaluate)
+        values = next(csv.reader([line]))
+        self.rows[channel.uniqueid] = dict(zip(columns(self.cdr_mapping), values, strict=True))
+        if self.cdr_file is not None:
+            append_line(self.cdr_file, line)
+        self.emit("Cdr", "cdr,all", record.manager_headers(self.cdr_mappings))
 
     # --- dialling and bridging ----------------------------------------------------------------
 

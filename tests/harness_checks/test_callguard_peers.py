@@ -88,9 +88,11 @@ async def guarded(folder: Path) -> AsyncIterator[tuple[Pbx, Guard, AmiSession]]:
             await guard.agi.close(grace=1)
 
 
+@pytest.mark.parametrize("cdr_first", [False, True])
 @virtual_time
-async def test_a_call_through_callguards_own_wires(tmp_path: Path) -> None:
+async def test_a_call_through_callguards_own_wires(tmp_path: Path, cdr_first: bool) -> None:
     async with guarded(tmp_path) as (pbx, guard, session):
+        pbx.asterisk.cdr_first = cdr_first
         assert is_up(session)
         call = pbx.outbound("+4930123456", tenant="acme")
         await call.expect_verdict("allow")
@@ -101,8 +103,8 @@ async def test_a_call_through_callguards_own_wires(tmp_path: Path) -> None:
         outcome = await call.ended()
         await asyncio.sleep(0.1)
     assert outcome.recorded_samples == 16000
-    assert guard.events.count("Hangup") == 2
-    assert guard.events[-1] == "Cdr"
+    last = ["Hangup", "Cdr", "Hangup"] if cdr_first else ["Hangup", "Hangup", "Cdr"]
+    assert guard.events[-3:] == last
     assert pbx.network.open_agi == 0
 
 

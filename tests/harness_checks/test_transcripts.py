@@ -179,8 +179,13 @@ def test_ami_tells_a_call_as_asterisk_did(tmp_path: Path) -> None:
 
     run()
     simulated = blocks(heard[0])
-    wanted = {kind for kind, _ in _steps(real)}
-    assert [step for step in _steps(simulated) if step[0] in wanted] == _steps(real)
+    # The call record comes from a thread of its own: its place among the last events is chance.
+    cdr = ("Cdr", "PJSIP/agent1")
+    assert _steps(real).count(cdr) == _steps(simulated).count(cdr) == 1
+    wanted = {kind for kind, _ in _steps(real)} - {"Cdr"}
+    assert [step for step in _steps(simulated) if step[0] in wanted] == [
+        step for step in _steps(real) if step != cdr
+    ]
     allowed = _headers([*real, *every])
     for kind, variants in _headers(simulated).items():
         for headers in variants:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
-from aiohttp.test_utils import TestServer
 
-from callguard.web.app import HUB, WebLimits, build_app
+from callguard.web.app import HUB, WebLimits, WebServer
 from callguard.web.live import LiveHub, LiveLimits
 from tests.web.state import NoonClock, ToldSource
 
@@ -36,11 +35,12 @@ def limits() -> WebLimits:
 @pytest.fixture
 async def room(limits: WebLimits) -> AsyncIterator[Room]:
     source = ToldSource()
-    app = build_app(source, clock=NoonClock(), limits=limits)
-    server = TestServer(app)
-    await server.start_server(handler_cancellation=True)
+    server = WebServer(source, clock=NoonClock(), limits=limits)
+    port = await server.start("127.0.0.1", 0)
+    assert server._runner is not None
+    hub = server._runner.app[HUB]
     try:
         async with ClientSession(timeout=ClientTimeout(total=20)) as client:
-            yield Room(source, client, str(server.make_url("")).rstrip("/"), app[HUB])
+            yield Room(source, client, f"http://127.0.0.1:{port}", hub)
     finally:
         await server.close()

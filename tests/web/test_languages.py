@@ -1,6 +1,7 @@
 """Five languages, all of them whole."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,26 +41,29 @@ def test_the_source_has_texts_to_translate() -> None:
     assert "Blocked" in texts
 
 
+def forms(text: str | Sequence[str] | None) -> list[str]:
+    """The singular and plural forms of a text, as one list."""
+    return [text or ""] if text is None or isinstance(text, str) else list(text)
+
+
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_every_text_is_translated_and_no_translation_is_left_over(code: str) -> None:
     entries = catalog(code)
     assert {message.id for message in entries if message.id} == source_texts()
     for message in entries:
-        strings = message.string if isinstance(message.string, tuple) else (message.string,)
-        assert all(strings), message.id
+        assert all(forms(message.string)), message.id
         assert not message.fuzzy
-        if isinstance(message.id, tuple):
-            assert len(strings) == entries.num_plurals
+        if message.pluralizable:
+            assert len(forms(message.string)) == entries.num_plurals
 
 
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_translations_keep_the_places_of_their_figures(code: str) -> None:
     for message in catalog(code):
-        ids = message.id if isinstance(message.id, tuple) else (message.id,)
-        strings = message.string if isinstance(message.string, tuple) else (message.string,)
         if message.id:
-            for text in strings:
-                assert set(PLACEHOLDER.findall(text)) == set(PLACEHOLDER.findall(ids[0]))
+            places = set(PLACEHOLDER.findall(forms(message.id)[0]))
+            for text in forms(message.string):
+                assert set(PLACEHOLDER.findall(text)) == places
 
 
 @pytest.mark.parametrize("code", list(LANGUAGES))

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from callguard.web.reader import StatusError, StatusReader
 from tests.web.state import BUSY, ToldSource
@@ -62,3 +63,17 @@ async def test_closing_gives_up_the_answer_under_way() -> None:
     await reader.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_failure_that_lasts_is_logged_once_and_its_end_too() -> None:
+    source = ToldSource(error=OSError("gone"))
+    reader = StatusReader(source, timeout=10)
+    with capture_logs() as logs:
+        for _ in range(5):
+            with pytest.raises(StatusError):
+                await reader.read()
+        source.error = None
+        await reader.read()
+        await reader.read()
+    events = [entry["event"] for entry in logs if entry["log_level"] != "debug"]
+    assert events == ["status_failed", "status_answers_again"]

@@ -1,0 +1,58 @@
+"""The words of the prompts: a text file is right, or refused in one line."""
+
+import pytest
+
+from callguard.consent.texts import PROMPTS, TextError, parse_texts, shipped_texts
+
+GOOD = """
+language = "he"
+voice = "he"
+[prompt.notice]
+version = 2
+text = "השיחה מוקלטת. הקישו 9."
+[prompt.optout-done]
+version = 1
+text = "לא נתקשר שוב."
+[prompt.blocked]
+version = 1
+text = "לא ניתן להתקשר."
+"""
+
+
+def test_a_file_gives_its_prompts() -> None:
+    found = {text.name: text for text in parse_texts("he.toml", GOOD)}
+    assert set(found) == set(PROMPTS)
+    notice = found["notice"]
+    assert (notice.language, notice.voice, notice.version) == ("he", "he", 2)
+    assert notice.text == "השיחה מוקלטת. הקישו 9."
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("", "language"),
+        ("language = ", "Invalid value"),
+        ('language = "he"\nvoice = "he"', "prompt"),
+        ('language = "he"\nvoice = "he"\nprompt = 3', "prompt texts he.toml"),
+        ('language = "he"\nvoice = "he"\nprompt = ["notice"]', "prompt texts he.toml"),
+        ('language = "he"\nvoice = "he"\n[prompt]\nnotice = "words"', "prompt texts he.toml"),
+        (GOOD.replace('voice = "he"', ""), "voice"),
+        (GOOD.replace("version = 2", ""), "version"),
+        (GOOD.replace("version = 2", 'version = "two"'), "two"),
+        (GOOD.replace("version = 2", "version = [2]"), "prompt texts he.toml"),
+        (GOOD.replace("prompt.blocked", "prompt.barred"), "blocked missing"),
+    ],
+)
+def test_a_fault_is_one_line_with_the_file(source: str, reason: str) -> None:
+    with pytest.raises(TextError, match=reason) as caught:
+        parse_texts("he.toml", source)
+    assert str(caught.value).startswith("prompt texts he.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_shipped_language_has_every_prompt_once_and_says_the_digit() -> None:
+    found = [(text.language, text.name) for text in shipped_texts()]
+    languages = {language for language, _ in found}
+    assert "en" in languages
+    assert sorted(found) == sorted((lang, name) for lang in languages for name in PROMPTS)
+    assert all("9" in text.text for text in shipped_texts() if text.name == "notice")
