@@ -198,18 +198,15 @@ class Service:
         journal = self.journal.start()
         try:
             await self._open_doors()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(work) for work in self._work()]
-                    tasks.append(group.create_task(self._own(journal)))
-                    if ready is not None:
-                        ready(self)
-                    await self._stop.wait()
-                    await self._close_doors()
-                    for task in tasks:
-                        task.cancel()
-            finally:
-                self.lease.end()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(work) for work in self._work()]
+                tasks.append(group.create_task(self._own(journal)))
+                if ready is not None:
+                    ready(self)
+                await self._stop.wait()
+                await self._close_doors()
+                for task in tasks:
+                    task.cancel()
         finally:
             await self.journal.close()
             self.database.close()
@@ -227,7 +224,7 @@ class Service:
     async def _close_doors(self) -> None:
         """First the lease, so that no new call asks; then the calls inside are let finish."""
         log.info("stopping")
-        self.lease.end()
+        await self.lease.give_up()
         await self.agi.close(GRACE_S)
         await self.web.close()
         for pbx in self.pbxs.values():

@@ -79,6 +79,8 @@ async def inbound(gate: Gate, session: AgiSession) -> None:
     if not await _keep(gate, decision):
         return
     await session.set_variable("CALLGUARD_CALL", decision.call_id)
+    # A caller who hangs up in the notice never comes back to the dialplan, which sets this too.
+    await session.set_variable("CDR(userfield)", decision.call_id)
     tenant = decision.tenant
     if tenant is None or not decision.verdict.allowed:
         return

@@ -34,10 +34,12 @@ class Lease:
         self._every = every_s
         self._renewed: dict[str, float] = {}
         self._file_fault: str | None = None
+        self._ended = False
 
     async def run(self) -> None:
-        """Renews for ever. Each round is bounded, so that one PBX never starves another."""
-        while True:
+        """Renews until it is given up. Each round is bounded, so that one PBX never starves
+        another."""
+        while not self._ended:
             started = self._clock.monotonic()
             self._touch()
             async with asyncio.TaskGroup() as group:
@@ -57,20 +59,28 @@ class Lease:
         """Why the lease file cannot be touched, if it cannot."""
         return self._file_fault
 
-    def end(self) -> None:
-        """Gives the lease file up, so that calls stop asking at once."""
+    async def give_up(self) -> None:
+        """Ends the lease at once, so that no further call asks."""
+        self._ended = True
         self._file.unlink(missing_ok=True)
+        async with asyncio.TaskGroup() as group:
+            for session in self._sessions:
+                if session.state == "up":
+                    group.create_task(self._write(session, "0"))
 
     async def _renew(self, session: AmiSession) -> None:
-        epoch = str(int(self._clock.now().timestamp()))
+        if await self._write(session, str(int(self._clock.now().timestamp()))):
+            self._renewed[session.settings.name] = self._clock.monotonic()
+
+    async def _write(self, session: AmiSession, value: str) -> bool:
         try:
             await session.action(
-                "Setvar", ("Variable", VARIABLE), ("Value", epoch), timeout=self._every
+                "Setvar", ("Variable", VARIABLE), ("Value", value), timeout=self._every
             )
         except AmiError as error:
             log.warning("lease_not_renewed", pbx=session.settings.name, reason=str(error))
-        else:
-            self._renewed[session.settings.name] = self._clock.monotonic()
+            return False
+        return True
 
     def _touch(self) -> None:
         now = self._clock.now().timestamp()

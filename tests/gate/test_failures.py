@@ -8,6 +8,7 @@ import pytest
 
 from callguard.service import Service, ServiceError
 from callguard.storage.schema import call_records, calls, consents, opt_outs, recordings
+from tests.harness.playbook import SPOOL
 from tests.harness.recorder import tones
 from tests.harness.virtual import current_clock, virtual_time
 from tests.house import DID, NOTICE, PARTY, furnish, house, serving, simulated_pbx
@@ -208,6 +209,53 @@ async def test_a_lost_manager_connection_loses_no_recording_and_no_record(tmp_pa
     assert tones(audio) == {"agent", "party"}
     assert record["source"] == "file"
     assert forgotten == ()
+
+
+@virtual_time
+async def test_without_the_manager_connection_the_lease_file_keeps_the_gate_asked(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        home.pbx.asterisk.globals["CALLGUARD_LEASE_FILE"] = f"{SPOOL}/alive"
+        home.pbx.manager.refuse_logins = True
+        home.pbx.network.drop_ami()
+        await asyncio.sleep(30)
+        outcome = await home.whole_call()
+        status = await home.service.overview.status()
+    assert outcome.connected
+    assert outcome.recorded_samples > 0
+    assert status.ready
+    assert any("manager connection is down" in alarm for alarm in status.alarms)
+
+
+@virtual_time
+async def test_without_either_lease_nothing_is_asked(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.pbx.asterisk.globals["CALLGUARD_LEASE_FILE"] = f"{SPOOL}/nowhere"
+        home.pbx.manager.refuse_logins = True
+        home.pbx.network.drop_ami()
+        await asyncio.sleep(4)
+        outcome = await home.pbx.outbound(PARTY, tenant="acme").ended(within=1)
+        asked = home.rows(calls)
+    assert outcome.hangup_cause == NO_GATE
+    assert asked == []
+
+
+@virtual_time
+async def test_an_agent_who_gives_up_in_the_notice_leaves_an_empty_recording_and_no_audio(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        call = home.pbx.outbound(PARTY, tenant="acme")
+        await call.carrier_answers()
+        await call.hears(NOTICE, seconds=1)
+        await call.hangs_up("agent")
+        outcome = await call.ended()
+        await home.settled()
+        recording, spooled = home.one(recordings), home.spooled()
+    assert not outcome.connected
+    assert (recording["state"], recording["header"]) == ("empty", None)
+    assert spooled == []
 
 
 @virtual_time

@@ -86,6 +86,10 @@ class SimulatedAsterisk:
         """The wall time in whole seconds since 1970."""
         return int(self.clock.epoch())
 
+    def host_path(self, name: str) -> Path | None:
+        """Where a path of Asterisk's lies on the host; None outside the mapped folders."""
+        return self.media.host_path(name)
+
     def note(self, kind: str, channel: Channel, detail: str = "", **extra: str) -> None:
         """Write down what happened and wake whoever waits for it."""
         self.notes.append(Note(self.clock.monotonic(), kind, channel.name, detail, extra))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote
 
@@ -19,6 +20,10 @@ class Exchange(Protocol):
 
     def epoch(self) -> int:
         """The wall time in whole seconds since 1970."""
+        ...
+
+    def host_path(self, name: str) -> Path | None:
+        """Where a path of Asterisk's lies on the host; None outside the mapped folders."""
         ...
 
     def record_of(self, channel: Channel) -> "CallRecord":
@@ -164,6 +169,15 @@ def _callerid(_: Exchange, channel: Channel, argument: str) -> str:
     return values[argument]
 
 
+def _stat(exchange: Exchange, _: Channel, argument: str) -> str:
+    """``func_env``: only the flag m, the time of last change in whole seconds; "" if no file."""
+    flag, _, name = argument.partition(",")
+    if flag != "m":
+        raise ValueError(f"STAT({flag}) is not simulated")
+    path = exchange.host_path(name)
+    return str(int(path.stat().st_mtime)) if path is not None and path.exists() else ""
+
+
 Function = Callable[[Exchange, Channel, str], str]
 
 FUNCTIONS: dict[str, Function] = {
@@ -171,6 +185,7 @@ FUNCTIONS: dict[str, Function] = {
     "URIENCODE": _uriencode,
     "URIDECODE": _uridecode,
     "FILTER": _filter,
+    "STAT": _stat,
     "REGEX": _regex,
     "IF": _if,
     "LEN": lambda _, __, argument: str(len(argument)),

@@ -168,6 +168,7 @@ def operator_dialplan(sites: Sites) -> str:
 [globals]
 CALLGUARD_AGI=127.0.0.1:{sites.agi}
 CALLGUARD_PBX=lab
+CALLGUARD_LEASE_FILE=/instance/spool/callguard/alive
 #include extensions_callguard.conf
 
 [from-agents]

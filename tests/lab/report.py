@@ -106,9 +106,7 @@ def report(
         select(consents).where(consents.c.call_id == userfield)
     ).one_or_none()
     recording = connection.execute(
-        select(recordings).where(
-            recordings.c.call_id == userfield, recordings.c.state == "sealed"
-        )
+        select(recordings).where(recordings.c.call_id == userfield, recordings.c.state == "sealed")
     ).one_or_none()
     direction = EXPECTED[name].direction
     return CallReport(

@@ -16,7 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from sqlalchemy import select
+
 from callguard.storage.database import Database
+from callguard.storage.schema import recordings
 from tests.lab.asterisk import Asterisk
 
 TENANT = "tenant-a"
@@ -194,12 +197,20 @@ class Callguard:
         """Wait until no recording is in progress and the spool holds no audio."""
         deadline = time.monotonic() + timeout
         while True:
-            states = [row["state"] for row in self.run("recording", "list")]
+            states = self._states()
             if "recording" not in states and not self.spooled():
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not sealed: {states}, spool {self.spooled()}")
-            time.sleep(0.2)
+            time.sleep(0.1)
+
+    def _states(self) -> list[str]:
+        database = self.database()
+        try:
+            with database.reading() as connection:
+                return list(connection.execute(select(recordings.c.state)).scalars())
+        finally:
+            database.close()
 
     def spooled(self) -> Sequence[str]:
         """What lies in the spool, but for the lease."""

@@ -16,8 +16,8 @@ from tests.lab.sipp import Outcome, Talk
 
 OPTED_OUT = "12025550155"
 EMERGENCY = "911"
-TALK = Talk(2500)
-NOTICE_S = 6.0
+TALK = Talk(2000)
+NOTICE_S = 5.0
 """Longer than any shipped notice."""
 
 Scene = Callable[["RealStage"], tuple[str, bool, float]]
@@ -128,13 +128,17 @@ def _bridged(agent: Outcome) -> bool:
     return agent.connected
 
 
-def _stopped(stage: RealStage, call: Callable[[], tuple[str, bool, float]]) -> tuple[str, bool, float]:
+def _stopped(
+    stage: RealStage, call: Callable[[], tuple[str, bool, float]]
+) -> tuple[str, bool, float]:
     if stage.callguard.running:
         stage.callguard.stop()
     return call()
 
 
-def _frozen(stage: RealStage, call: Callable[[], tuple[str, bool, float]]) -> tuple[str, bool, float]:
+def _frozen(
+    stage: RealStage, call: Callable[[], tuple[str, bool, float]]
+) -> tuple[str, bool, float]:
     stage.callguard.freeze()
     return call()
 
@@ -144,7 +148,7 @@ SCENES: dict[str, Scene] = {
     "outbound opted out": lambda stage: _outbound(stage, OPTED_OUT),
     "outbound emergency": lambda stage: _outbound(stage, EMERGENCY),
     "inbound notice": lambda stage: _inbound(stage, NOTICE_S),
-    "inbound hang-up in notice": lambda stage: _inbound(stage, -1.0),
+    "inbound hang-up in notice": lambda stage: _inbound(stage, -0.5),
     "outbound callguard stopped": lambda stage: _stopped(stage, lambda: _outbound(stage, PARTY)),
     "inbound callguard stopped": lambda stage: _stopped(stage, lambda: _inbound(stage, 0.0)),
     "outbound callguard frozen": lambda stage: _frozen(stage, lambda: _outbound(stage, PARTY)),
