@@ -112,7 +112,7 @@ def following(path: Path, inode: int, done: Collection[int]) -> Cursor | None:
     Files that were rotated away since come first, the oldest of them foremost; those in ``done``
     were read already. Raises OSError.
     """
-    family = [(p, s) for p, s in _family(path) if s.st_ino not in done]
+    family = _family(path)
     current = next((s.st_ino for p, s in family if p == path), None)
     left = next((s.st_mtime_ns for _, s in family if s.st_ino == inode), None)
     if current is None or current == inode:
@@ -120,7 +120,8 @@ def following(path: Path, inode: int, done: Collection[int]) -> Cursor | None:
     between = [
         (s.st_mtime_ns, s.st_ino)
         for p, s in family
-        if p != path and s.st_ino != inode and left is not None and s.st_mtime_ns >= left
+        if p != path and s.st_ino not in {inode, *done} and left is not None
+        if s.st_mtime_ns >= left
     ]
     return Cursor(min(between)[1] if between else current, 0)
 

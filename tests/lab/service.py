@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import select
-
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
 from tests.lab.asterisk import Asterisk
@@ -208,7 +206,7 @@ class Callguard:
         database = self.database()
         try:
             with database.reading() as connection:
-                return list(connection.execute(select(recordings.c.state)).scalars())
+                return [row.state for row in connection.execute(recordings.select())]
         finally:
             database.close()
 

@@ -1,0 +1,99 @@
+"""Rows with a date, of every class, for the tests of the purge."""
+
+from datetime import datetime
+
+from sqlalchemy import func, insert, select
+
+from callguard.recording.objects import FolderStore
+from callguard.storage.database import Database
+from callguard.storage.schema import (
+    call_records,
+    calls,
+    consents,
+    erasures,
+    purges,
+    recordings,
+)
+
+CLASSES = {
+    "call_record": call_records,
+    "verdict": calls,
+    "consent": consents,
+    "recording": recordings,
+}
+
+
+def put(
+    database: Database,
+    data_class: str,
+    number: int,
+    expires: datetime | None,
+    *,
+    tenant: str = "acme",
+    at: datetime | None = None,
+) -> str:
+    """One row of a class; returns its id, or the unique id of a call record."""
+    name = f"{data_class}-{number}"
+    moment = at or expires
+    common = {"tenant_id": tenant, "expires_at": expires}
+    place = {"pbx": "east", "uniqueid": name, "caller": "1", "called": "2"}
+    values: dict[str, object]
+    if data_class == "call_record":
+        ends = {"duration_s": 1, "billed_s": 1, "disposition": "ANSWERED", "userfield": ""}
+        times = {"started_at": moment, "ended_at": moment, "source": "file", "sequence": number}
+        values = {**place, **ends, **times, "linkedid": name, "channel": "", "peer_channel": ""}
+    elif data_class == "verdict":
+        lists = {"reasons": [], "obligations": [], "findings": []}
+        said = {"direction": "outbound", "subject": "2", "verdict": "allow", "decided_at": moment}
+        values = {"id": name, **place, **lists, **said}
+    elif data_class == "consent":
+        said = {"purpose": "recording", "state": "granted", "prompt": "p", "language": "en"}
+        heard = {"heard_ms": 1, "length_ms": 1, "at": moment, "subject": "2", "call_id": "c"}
+        values = {"id": name, **said, **heard}
+    else:
+        states = {"state": "sealed", "spool_name": f"{name}.sln", "encoding": "pcm-8000-1"}
+        keys = {"header": b"header", "payload": name, "sealed_bytes": 100, "started_at": moment}
+        where = {"call_id": "c", "pbx": "east", "channel_uniqueid": name}
+        values = {"id": name, **states, **keys, **where}
+    with database.writing() as connection:
+        connection.execute(insert(CLASSES[data_class]).values(values | common))
+    return name
+
+
+def put_recording(
+    database: Database,
+    store: FolderStore,
+    number: int,
+    expires: datetime,
+    *,
+    tenant: str = "acme",
+) -> str:
+    """A sealed recording with its payload."""
+    name = put(database, "recording", number, expires, tenant=tenant)
+    store.put(name, [b"sealed"])
+    return name
+
+
+def left(database: Database) -> dict[str, int]:
+    """How many rows of each class there are."""
+    with database.reading() as connection:
+        return {
+            name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for name, table in CLASSES.items()
+        }
+
+
+def open_tombstones(database: Database) -> int:
+    with database.reading() as connection:
+        undone = select(func.count()).select_from(erasures).where(erasures.c.done_at.is_(None))
+        return connection.execute(undone).scalar_one()
+
+
+def certified(database: Database) -> dict[str, int]:
+    """What all certificates together say was taken, those of purges cut short included."""
+    total = dict.fromkeys(CLASSES, 0)
+    with database.reading() as connection:
+        for certificate in connection.execute(select(purges.c.certificate)).scalars():
+            for name, count in certificate.get("counts", {}).items():
+                total[name] += count
+    return total

@@ -1,0 +1,151 @@
+"""The daily purge: once a day at its time, whatever the clock and the store do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.retention import daily as daily_module
+from callguard.retention.daily import DailyPurge, next_run
+from callguard.storage.database import Database
+from callguard.storage.journal import Journal
+from tests.clock import HandClock
+from tests.retention.rows import left, put
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "at", "wanted"),
+    [
+        (NOON, "12:01", NOON + timedelta(minutes=1)),
+        (NOON, "12:00", NOON + timedelta(days=1)),
+        (NOON, "02:30", datetime(2026, 11, 21, 2, 30, tzinfo=UTC)),
+        (NOON.replace(hour=23, minute=59, second=59), "00:00", datetime(2026, 11, 21, tzinfo=UTC)),
+        (
+            datetime(2026, 12, 31, 23, 0, tzinfo=UTC),
+            "02:30",
+            datetime(2027, 1, 1, 2, 30, tzinfo=UTC),
+        ),
+        (
+            datetime(2028, 2, 28, 3, 0, tzinfo=UTC),
+            "02:30",
+            datetime(2028, 2, 29, 2, 30, tzinfo=UTC),
+        ),
+    ],
+)
+def test_the_next_run_is_today_or_over_midnight(now: datetime, at: str, wanted: datetime) -> None:
+    assert next_run(now, at) == wanted
+
+
+@given(st.datetimes(timezones=st.just(UTC), max_value=datetime(9000, 1, 1)), st.times())
+def test_the_next_run_is_within_a_day_and_at_its_time(now: datetime, at: object) -> None:
+    text = f"{at:%H:%M}"
+    run = next_run(now, text)
+    assert timedelta(0) < run - now <= timedelta(days=1)
+    assert f"{run:%H:%M:%S}" == f"{text}:00"
+
+
+def test_the_time_zone_of_the_clock_is_kept() -> None:
+    zone = timezone(timedelta(hours=2))
+    assert next_run(NOON.astimezone(zone), "02:30").utcoffset() == timedelta(hours=2)
+
+
+class Moody(FolderStore):
+    """A store that fails while it is told to."""
+
+    failing: Exception | None = None
+
+    def delete(self, names: Iterable[str]) -> int:
+        if self.failing is not None:
+            raise self.failing
+        return super().delete(names)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Moody:
+    return Moody(tmp_path / "objects")
+
+
+@pytest.fixture
+async def daily(
+    journal: Journal, clock: HandClock, store: Moody, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[DailyPurge]:
+    monkeypatch.setattr(daily_module, "LOOK_S", 0.001)
+    made = DailyPurge(journal.write, store, clock, "02:30")
+    task = asyncio.create_task(made.run())
+    yield made
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not what():
+            await asyncio.sleep(0.001)
+
+
+def ran(daily: DailyPurge) -> Callable[[], bool]:
+    """A question whether it has run once more."""
+    before = daily.last
+    return lambda: daily.last is not before
+
+
+async def test_it_waits_for_its_time_and_runs_once_a_day(
+    daily: DailyPurge, database: Database, clock: HandClock, tenant: str
+) -> None:
+    put(database, "consent", 1, clock.now())
+    assert daily.next == datetime(2026, 11, 21, 2, 30, tzinfo=UTC)
+    clock.advance(14 * 3600)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert left(database)["consent"] == 1
+    for day in (21, 22):
+        done = ran(daily)
+        clock.advance(0.5 * 3600 if day == 21 else 24 * 3600)
+        await until(done)
+        assert daily.last is not None
+        assert daily.last.counts["consent"] == (day == 21)
+        await until(lambda day=day: daily.next.day == day + 1)  # type: ignore[misc]  # mypy knows no lambda defaults
+
+
+async def test_a_clock_that_was_ahead_does_not_put_the_purge_off_for_years(
+    daily: DailyPurge, clock: HandClock
+) -> None:
+    clock.advance(days=4000)
+    await until(lambda: daily.next.year > 2036)
+    clock.advance(days=-4000)
+    await until(lambda: daily.next == datetime(2026, 11, 21, 2, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("failure", "shown"), [(ObjectStoreError("away"), "away"), (TimeoutError(), "TimeoutError")]
+)
+async def test_a_store_that_fails_is_shown_and_tried_the_next_day(
+    daily: DailyPurge,
+    database: Database,
+    clock: HandClock,
+    store: Moody,
+    tenant: str,
+    failure: Exception,
+    shown: str,
+) -> None:
+    put(database, "recording", 1, clock.now())
+    store.failing = failure
+    clock.advance(days=1)
+    await until(lambda: daily.fault == shown)
+    await until(lambda: daily.next > clock.now())
+    assert daily.last is None
+    store.failing = None
+    clock.advance(days=1)
+    await until(lambda: daily.last is not None)
+    assert (daily.fault, left(database)["recording"]) == (None, 0)
+    assert daily.last is not None
+    assert daily.last.resumed == 1
