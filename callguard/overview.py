@@ -143,7 +143,7 @@ def _last_verdicts(connection: Connection, now: datetime) -> tuple[LastVerdict, 
     rows = connection.execute(
         select(calls)
         .where((calls.c.expires_at.is_(None)) | (calls.c.expires_at > now))
-        .order_by(calls.c.decided_at.desc())
+        .order_by(calls.c.id.desc())
         .limit(VERDICTS)
     )
     return tuple(

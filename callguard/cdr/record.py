@@ -81,7 +81,7 @@ def from_line(line: str) -> CallRecord:
     try:
         rows = list(csv.reader(io.StringIO(line), strict=True, quoting=csv.QUOTE_NONNUMERIC))
     except (csv.Error, ValueError) as error:
-        raise RecordError(f"no CSV of quoted fields: {str(error)[:60]}") from error
+        raise RecordError("no CSV of quoted fields") from error
     if len(rows) != 1 or len(rows[0]) != len(COLUMNS):
         found = len(rows[0]) if rows else 0
         raise RecordError(f"{found} columns in place of {len(COLUMNS)}")

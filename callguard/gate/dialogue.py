@@ -4,6 +4,8 @@ A dialplan trusts nothing but an explicit ``allow``, so leaving without an answe
 outbound call and connects an inbound one unrecorded, as the failure table has it.
 """
 
+import asyncio
+
 import structlog
 
 from callguard.agi.session import AgiSession
@@ -46,9 +48,14 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
         await session.set_variable("CALLGUARD_VERDICT", "allow")
         await _keep(gate, decision)
         return
-    if not await _keep(gate, decision):
+    # The dialplan heeds the call id only beside a verdict, so it may be told while that is kept.
+    keeping = asyncio.ensure_future(_keep(gate, decision))
+    try:
+        await session.set_variable("CALLGUARD_CALL", decision.call_id)
+    finally:
+        kept = await keeping
+    if not kept:
         return
-    await session.set_variable("CALLGUARD_CALL", decision.call_id)
     if not decision.verdict.allowed:
         await session.set_variable("CALLGUARD_CAUSE", str(decision.verdict.cause))
         await _offer_reason(gate, session, decision)

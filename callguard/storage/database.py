@@ -71,14 +71,24 @@ class Database:
         async with asyncio.timeout(timeout):
             return await loop.run_in_executor(self._readers, run)
 
-    def checkpoint(self) -> None:
-        """Empties SQLite's write-ahead log into the database, so that purged rows are in neither.
+    def writer(self) -> Connection:
+        """A connection for one thread that writes and keeps it; its transactions are begun with
+        ``begin``. It leaves checkpoints to ``checkpoint``, so that no commit waits for one."""
+        connection = self._writing.connect()
+        connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
+        connection.rollback()
+        return connection
+
+    def checkpoint(self, *, emptying: bool = True) -> None:
+        """Moves SQLite's write-ahead log into the database; ``emptying`` also cuts it to nothing,
+        so that purged rows are in neither, and waits for writers.
 
         Readers that are at work may hold part of it back until the next one.
         """
+        how = "TRUNCATE" if emptying else "PASSIVE"
         connection = self._engine.raw_connection()
         try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.cursor().execute(f"PRAGMA wal_checkpoint({how})")
         finally:
             connection.close()
 

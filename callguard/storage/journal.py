@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
@@ -27,6 +28,10 @@ GROUP = 512
 
 PENDING = 20_000
 """Most writes waiting; beyond it the database is not keeping up and new ones are refused."""
+
+
+CHECKPOINT_WRITES = 2_000
+"""Writes after which the write-ahead log is moved into the database."""
 
 
 class NotDurableError(RuntimeError):
@@ -68,6 +73,10 @@ class Journal:
         self._waiting: deque[_Write[object]] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="db-write")
+        self._checkpoints = ThreadPoolExecutor(1, thread_name_prefix="db-checkpoint")
+        self._checkpoint: asyncio.Future[None] | None = None
+        self._since_checkpoint = 0
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._commits = self._writes = self._failures = 0
@@ -107,6 +116,7 @@ class Journal:
         if self._task is not None:
             await self._task
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._checkpoints.shutdown(wait=True, cancel_futures=True)
 
     async def _submit(
         self, rows: Sequence[Row], work: Callable[[Connection], T] | None, timeout: float
@@ -135,8 +145,25 @@ class Journal:
                 results = await loop.run_in_executor(self._thread, self._commit, group)
                 self._group_since = None
                 self._settle(group, results)
+                self._checkpoint_if_due(len(group))
             if self._closing:
+                await loop.run_in_executor(self._thread, self._disconnect)
                 return
+
+    def _checkpoint_if_due(self, written: int) -> None:
+        """Beside the writer, so that no commit waits for it."""
+        self._since_checkpoint += written
+        busy = self._checkpoint is not None and not self._checkpoint.done()
+        if self._since_checkpoint >= CHECKPOINT_WRITES and not busy:
+            self._since_checkpoint = 0
+            loop = asyncio.get_running_loop()
+            self._checkpoint = loop.run_in_executor(self._checkpoints, self._move_log)
+
+    def _move_log(self) -> None:
+        try:
+            self._database.checkpoint(emptying=False)
+        except Exception as error:
+            log.warning("checkpoint_failed", reason=_reason(error))
 
     def _next_group(self) -> list[_Write[object]]:
         group: list[_Write[object]] = []
@@ -148,14 +175,23 @@ class Journal:
 
     def _commit(self, group: Sequence[_Write[object]]) -> list[object]:
         try:
-            with self._database.writing() as connection:
-                return _apply(connection, group)
+            if self._connection is None:
+                self._connection = self._database.writer()
+            with self._connection.begin():
+                return _apply(self._connection, group)
         except OperationalError as error:
+            self._disconnect()
             return [error] * len(group)
         except Exception as error:
             if len(group) == 1:
                 return [error]
             return [result for write in group for result in self._commit([write])]
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(SQLAlchemyError):
+                connection.close()
 
     def _settle(self, group: Sequence[_Write[object]], results: Sequence[object]) -> None:
         failed: Exception | None = None

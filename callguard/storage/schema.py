@@ -1,5 +1,8 @@
 """The tables. One schema for every database; instants are ``Instant``, ids are UUID text.
 
+Tables whose rows come at call time are clustered by their id, a UUIDv7: rows that come together
+lie together, newest last, and no other index is needed for that order.
+
 ``expires_at`` is a promise: from that instant the row is hidden from every reader, and the next
 purge takes it. NULL means that no date is known yet.
 """
@@ -129,9 +132,9 @@ calls = Table(
     Column("findings", JSON, nullable=False),
     Column("decided_at", Instant, nullable=False),
     Column("expires_at", Instant),
-    Index(None, "decided_at"),
     Index(None, "expires_at"),
     Index(None, "subject"),
+    sqlite_with_rowid=False,
 )
 
 consents = Table(
@@ -152,6 +155,7 @@ consents = Table(
     Column("expires_at", Instant),
     Index(None, "call_id"),
     Index(None, "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 recordings = Table(

@@ -171,7 +171,7 @@ def _callerid(_: Exchange, channel: Channel, argument: str) -> str:
 
 def _stat(exchange: Exchange, _: Channel, argument: str) -> str:
     """``func_env``: only the flag m, the time of last change in whole seconds; "" if no file."""
-    flag, _, name = argument.partition(",")
+    flag, _comma, name = argument.partition(",")
     if flag != "m":
         raise ValueError(f"STAT({flag}) is not simulated")
     path = exchange.host_path(name)

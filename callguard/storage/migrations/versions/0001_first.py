@@ -116,8 +116,8 @@ def upgrade() -> None:
         sa.Column("expires_at", types.Instant(), nullable=True),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_calls_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
+        sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_calls_decided_at"), "calls", ["decided_at"], unique=False)
     op.create_index(op.f("ix_calls_expires_at"), "calls", ["expires_at"], unique=False)
     op.create_index(op.f("ix_calls_subject"), "calls", ["subject"], unique=False)
     op.create_table(
@@ -137,6 +137,7 @@ def upgrade() -> None:
         sa.Column("expires_at", types.Instant(), nullable=True),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_consents_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_consents")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_consents_call_id"), "consents", ["call_id"], unique=False)
     op.create_index(op.f("ix_consents_expires_at"), "consents", ["expires_at"], unique=False)
