@@ -1,15 +1,17 @@
-"""How fast manager events are read: ours, wanted kinds and all kinds, beside panoramisk.
+"""How fast manager events are read: ours, beside panoramisk, pyst2 and a plain split.
 
 The dump is made here to the measure of a real one: about 150 events and 49 KB a bridged call
-with every event class on, most of them VarSet and TestEvent, ten of a wanted kind. All three
+with every event class on, most of them VarSet and TestEvent, ten of a wanted kind. All
 readers get the same chunks, as a socket hands them over, in alternating rounds of one run.
 """
 
 import gc
+import io
 import statistics
 import time
 from collections.abc import Callable, Sequence
 
+from asterisk.manager import ManagerMsg
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message as PanoramiskMessage
 from rich.console import Console
@@ -135,8 +137,32 @@ def read_with_panoramisk(chunks: Chunks) -> int:
     return silent.events
 
 
+def read_with_pyst2(chunks: Chunks) -> int:
+    """Lines as pyst2's manager reads them from its socket file, each message parsed by it."""
+    seen, lines = 0, list[str]()
+    for line in io.BytesIO(b"".join(chunks)):
+        text = line.decode()
+        if text != "\r\n":
+            lines.append(text)
+            continue
+        ManagerMsg(lines)
+        seen, lines = seen + 1, []
+    return seen
+
+
+def split_only(chunks: Chunks) -> int:
+    """The least that can be done: split every event into a dictionary, correct or not."""
+    events = b"".join(chunks).split(b"\r\n\r\n")[:-1]
+    return sum(
+        bool(dict(line.split(b": ", 1) for line in event.split(b"\r\n") if b": " in line))
+        for event in events
+    )
+
+
 READERS: dict[str, Callable[[Chunks], int]] = {
     "panoramisk, all kinds": read_with_panoramisk,
+    "pyst2, all kinds": read_with_pyst2,
+    "a plain split into dictionaries": split_only,
     "callguard, all kinds": read_all,
     f"callguard, {len(WANTED)} wanted kinds": read_wanted,
 }

@@ -1,6 +1,5 @@
 """callguard's full durable gate, as a server for the bench: AGI in, policy, one commit, AGI out."""
 
-import asyncio
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePosixPath
