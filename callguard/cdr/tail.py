@@ -2,7 +2,7 @@
 
 Rotation by renaming loses nothing, however often it comes between two looks, as long as the old
 files stay uncompressed beside the new one until they are read (logrotate: ``delaycompress``).
-Copying and truncating loses what was written after the last look.
+Copying and truncating (logrotate: ``copytruncate``) loses what was written since the last look.
 """
 
 import os
@@ -57,8 +57,8 @@ def write_cursor(connection: Connection, pbx: str, cursor: Cursor) -> None:
 def read_piece(path: Path, cursor: Cursor | None) -> Piece | None:
     """Reads what came after ``cursor``; None where there is nothing, or another file by then.
 
-    A file that was emptied and begun anew is read from its start. A line without its end is left
-    for the next time. Raises OSError.
+    A file that was emptied is read from its start; while it is empty, a piece without lines says
+    so. A line without its end is left for the next time. Raises OSError.
     """
     try:
         handle = path.open("rb")
@@ -75,7 +75,8 @@ def read_piece(path: Path, cursor: Cursor | None) -> Piece | None:
         if end == 0:
             skipped = _line_end(handle) if len(data) == PIECE else 0
             if skipped == 0:
-                return None
+                emptied = cursor is not None and start < cursor.position
+                return Piece((), Cursor(status.st_ino, start)) if emptied else None
             return Piece(("a line too long to be a record",), Cursor(status.st_ino, skipped))
     text = data[:end].decode("utf-8", errors="replace")
     lines = tuple(line for line in text.split("\n") if line.strip())

@@ -64,3 +64,11 @@ def at(seconds: float) -> datetime:
 def append(path: Path, *lines: str) -> None:
     with path.open("a", encoding="utf-8", newline="") as file:
         file.write("".join(f"{text}\n" for text in lines))
+
+
+def a_call(decided: datetime, tenant: str) -> dict[str, object]:
+    """The verdict that ``CALL_ID`` names, as a row."""
+    lists: dict[str, object] = {"reasons": [], "obligations": [], "findings": []}
+    ends = {"pbx": "east", "uniqueid": "1", "subject": "", "caller": "", "called": ""}
+    said = {"direction": "outbound", "verdict": "allow", "decided_at": decided}
+    return {"id": CALL_ID, "tenant_id": tenant, **ends, **said, **lists}

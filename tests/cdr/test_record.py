@@ -2,6 +2,7 @@
 
 import csv
 import io
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -145,20 +146,16 @@ def test_nobody_makes_a_record_up_by_a_line_break_in_a_field(before: str, after:
 
 @given(st.text())
 def test_any_text_is_a_record_or_refused(text: str) -> None:
-    try:
+    with suppress(RecordError):
         from_line(text)
-    except RecordError:
-        pass
 
 
 @given(st.lists(st.text(max_size=30), min_size=len(COLUMNS), max_size=len(COLUMNS)))
 def test_any_columns_are_a_record_or_refused(fields: list[str]) -> None:
     out = io.StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="").writerow(fields)
-    try:
+    with suppress(RecordError):
         from_line(out.getvalue())
-    except RecordError:
-        pass
 
 
 NUMBERS = st.one_of(st.floats().map(str), st.integers().map(str), st.text(max_size=12))
@@ -170,7 +167,7 @@ def test_any_numbers_are_a_record_or_refused(
 ) -> None:
     headers = {"StartTime": start, "EndTime": end, "Duration": duration, "Sequence": sequence}
     try:
-        record = from_event(dict(event(**headers).headers))
+        record = from_event(dict(event().headers) | headers)
     except RecordError:
         return
     assert 1970 <= record.started_at.year < 3000

@@ -10,7 +10,7 @@ from callguard.cdr.store import keep
 from callguard.storage.database import Database
 from callguard.storage.schema import call_records, calls
 from callguard.tenants.tenant import DEFAULT_DAYS
-from tests.cdr.lines import CALL_ID, at, event, line
+from tests.cdr.lines import CALL_ID, a_call, at, event, line
 from tests.clock import HandClock
 
 FILE = from_line(line())
@@ -60,23 +60,7 @@ def test_a_record_is_kept_as_long_as_the_tenant_of_its_call_says(
     database: Database, clock: HandClock, tenant: str
 ) -> None:
     with database.writing() as connection:
-        connection.execute(
-            insert(calls).values(
-                id=CALL_ID,
-                tenant_id=tenant,
-                pbx="east",
-                uniqueid="1",
-                direction="outbound",
-                subject="",
-                caller="",
-                called="",
-                verdict="allow",
-                reasons=[],
-                obligations=[],
-                findings=[],
-                decided_at=clock.now(),
-            )
-        )
+        connection.execute(insert(calls).values(a_call(clock.now(), tenant)))
     put(database, FILE, from_line(line(2, userfield="emergency")))
     of_tenant, of_nobody = rows(database)
     assert (of_tenant.tenant_id, of_tenant.call_id) == (tenant, CALL_ID)

@@ -21,7 +21,7 @@ def standing(callguard: CommandLine, *arguments: str) -> list[tuple[str, str, st
         ANN,
         "02079460000",
         "020 7946 0000",
-        "(020) 7946-0000",
+        "020-7946-0000",
         "+44 (0)20 7946 0000",
         "0044 20 7946 0000",
         f"tel:{ANN}",
@@ -37,9 +37,7 @@ def test_every_way_to_write_a_number_is_the_same_number(acme: CommandLine, text:
     assert standing(acme) == []
 
 
-@pytest.mark.parametrize(
-    "text", ["", "abc", "+", "+44", "anonymous", "٠٢٠٧٩٤٦٠٠٠٠", "1" * 70, "🙂"]
-)
+@pytest.mark.parametrize("text", ["", "abc", "+", "anonymous", "٠٢٠٧٩٤٦٠٠٠٠", "1" * 70, "🙂"])
 def test_what_is_no_number_is_refused(acme: CommandLine, text: str) -> None:
     acme("optout", "add", text).refused("is no telephone number")
     assert standing(acme) == []

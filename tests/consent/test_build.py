@@ -112,13 +112,13 @@ def test_a_text_is_never_taken_for_an_option(tmp_path: Path) -> None:
 
 
 def test_without_espeak_it_is_said_what_is_missing(tmp_path: Path, tools: Path) -> None:
-    with pytest.raises(PromptError, match="^espeak-ng is not installed$"):
+    with pytest.raises(PromptError, match=r"^espeak-ng is not installed$"):
         build(tmp_path / "out", [NOTICE])
 
 
 def test_without_sox_it_is_said_what_is_missing(tmp_path: Path, tools: Path) -> None:
     tool(tools, "espeak-ng", "exit 0")
-    with pytest.raises(PromptError, match="^sox is not installed$"):
+    with pytest.raises(PromptError, match=r"^sox is not installed$"):
         build(tmp_path / "out", [NOTICE])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 8000
+WAV_HEADER = 44
 AGENT_TONE = 440.0
 PARTY_TONE = 1000.0
 NOTICE_TONE = 700.0

@@ -20,11 +20,13 @@ QUEUE = "12025550190"
 class Telephony:
     """SIP parties around one PBX. The agent's voice is 440 Hz, the other party's 1000 Hz."""
 
-    def __init__(self, pbx: Asterisk, folder: Path) -> None:
+    def __init__(self, pbx: Asterisk, folder: Path, *, agent_port: int | None = None) -> None:
+        """`agent_port`: where the agent's phone calls from, if not where it is called."""
         self.pbx = pbx
         self.folder = folder
         self._agent_tone = audio.write_mulaw(folder / "agent.ul", audio.tone(audio.AGENT_TONE, 5))
         self._party_tone = audio.write_mulaw(folder / "party.ul", audio.tone(audio.PARTY_TONE, 5))
+        self._agent_port = agent_port or pbx.sites.agent
         self._parts = 0
 
     def _part(self, name: str) -> Path:
@@ -98,7 +100,7 @@ class Telephony:
             self._part("agent"),
             to=number,
             target=self.pbx.sites.sip,
-            port=self.pbx.sites.agent,
+            port=self._agent_port,
             tone=self._agent_tone,
             steps=steps,
             hang_up=hang_up,
@@ -125,6 +127,7 @@ class Telephony:
         line: str = LINE,
         *,
         caller: str = PARTY,
+        name: str = "Caller",
         steps: Sequence[sipp.Step] = (sipp.Talk(1000),),
         hang_up: bool = True,
         cancel_after_ms: int | None = None,
@@ -136,7 +139,7 @@ class Telephony:
             target=self.pbx.sites.sip,
             port=self.pbx.sites.carrier,
             user=caller,
-            name="Caller",
+            name=name,
             side="carrier",
             tone=self._party_tone,
             steps=steps,

@@ -179,6 +179,9 @@ exten => _[0-9+].,1,Gosub(callguard-outbound,${{EXTEN}},1(${{CHANNEL(accountcode
 exten => _*7[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-b,marketing,may 2026,agent7))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
+; A tenant that is none.
+exten => _*6[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(nobody))
+ same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
 ; A second passage of one channel through the gate, after the test let the lease go stale.
 exten => _*8[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
  same => n,Wait(0.5)

@@ -10,6 +10,8 @@ import pytest
 from tests.lab import audio
 from tests.lab.asterisk import Asterisk
 from tests.lab.calls import Telephony
+from tests.lab.guarded import GuardedPbx
+from tests.lab.ports import PortRange
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +27,20 @@ def telephony(pbx: Asterisk, tmp_path: Path) -> Telephony:
     """Calls through that PBX; nothing is alive until the test says so."""
     pbx.cli("dialplan set global CALLGUARD_ALIVE 0")
     return Telephony(pbx, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def guarded(pbx: Asterisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPbx]:
+    """That PBX with callguard beside it, serving, and its tenant."""
+    beside = GuardedPbx(pbx, tmp_path_factory.mktemp("guarded"))
+    try:
+        yield beside.open()
+    finally:
+        beside.close()
+
+
+@pytest.fixture
+def ports() -> Iterator[PortRange]:
+    """Ports for more phones than one."""
+    with PortRange() as free:
+        yield free

@@ -111,8 +111,8 @@ class Callguard:
             raise CommandFailed(done.stderr.strip() or f"exit {done.returncode}")
         return json.loads(done.stdout)
 
-    def start(self, timeout: float = 20.0) -> Self:
-        """Run the service until it says that it serves and Asterisk has its lease."""
+    def start(self, timeout: float = 20.0, *, leased: bool = True) -> Self:
+        """Run the service until it says that it serves and, if `leased`, Asterisk has its lease."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*_COMMAND, "serve", "--config", str(self.config)],
@@ -130,7 +130,7 @@ class Callguard:
         if "http" not in line:
             raise CommandFailed(f"callguard does not serve:\n{self.log.read_text()[-2000:]}")
         self.url = line.split()[-1]
-        while not self._leased():
+        while leased and not self._leased():
             if time.monotonic() > deadline:
                 raise TimeoutError("Asterisk has no lease")
             time.sleep(0.05)
@@ -160,10 +160,13 @@ class Callguard:
         return self._process.wait(20)
 
     def kill(self) -> None:
-        """End it as `kill -9` does."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        """End it as `kill -9` does, if it has not ended yet."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
         atexit.unregister(self.kill)
 
     def freeze(self) -> None:

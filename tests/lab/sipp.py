@@ -133,6 +133,19 @@ class Outcome:
         return self.final_code == 200
 
     @property
+    def talks(self) -> list[float]:
+        """Seconds from the answer to the first BYE, for each call that had both."""
+        answered: dict[str, float] = {}
+        ended: dict[str, float] = {}
+        for message in self.trace:
+            call_id = message.header("Call-ID")
+            if message.status == 200 and message.header("CSeq").endswith("INVITE"):
+                answered.setdefault(call_id, message.at)
+            elif message.method == "BYE":
+                ended.setdefault(call_id, message.at)
+        return [ended[call_id] - at for call_id, at in answered.items() if call_id in ended]
+
+    @property
     def hung_up_by_peer(self) -> bool:
         """The other side sent BYE."""
         return bool(self.requests("BYE", sent=False))

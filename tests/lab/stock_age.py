@@ -44,3 +44,20 @@ def new_key(folder: Path) -> str:
 def decrypt(folder: Path, name: str) -> bytes:
     """Decrypt `folder/name` with the identity of `new_key`."""
     return run(folder, "/usr/bin/age", "-d", "-i", "/instance/key.txt", f"/instance/{name}")
+
+
+def new_x25519_key(folder: Path) -> str:
+    """Make a classical identity in `folder/x25519.txt` with the host's own, older tool; its
+    public recipient."""
+    file = folder / "x25519.txt"
+    subprocess.run(["age-keygen", "-o", str(file)], capture_output=True, check=True, timeout=60)
+    shown = subprocess.run(
+        ["age-keygen", "-y", str(file)], capture_output=True, check=True, timeout=60
+    )
+    return shown.stdout.decode().strip()
+
+
+def decrypt_x25519(folder: Path, name: str) -> bytes:
+    """Decrypt `folder/name` with the identity of `new_x25519_key` and the host's own tool."""
+    command = ["age", "-d", "-i", str(folder / "x25519.txt"), str(folder / name)]
+    return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout

@@ -1,6 +1,6 @@
 """The database fixtures, and what a recorder and a sealer stand on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -105,9 +105,7 @@ def own_key(tenant: str, kind: str = "x25519", version: int = 1) -> OwnKey:
 
 
 @pytest.fixture
-def house(
-    tmp_path: Path, clock: HandClock, database: Database, journal: Journal
-) -> Iterator[House]:
+def house(tmp_path: Path, clock: HandClock, database: Database, journal: Journal) -> House:
     spool = Spool(tmp_path / "spool", floor=0)
     spool.prepare()
     store = TroubledStore(tmp_path / "objects")
@@ -115,4 +113,4 @@ def house(
     made = House(clock, database, journal, spool, store, tenants, None, None)  # type: ignore[arg-type]  # restart makes them
     made.restart()
     made.add(NewTenant("acme", "Acme", TenantSettings(), own_key("acme")))
-    yield made
+    return made

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar
 
-import pyrage
+import pyrage  # type: ignore[import-untyped]  # ships no types
 import pytest
 from sqlalchemy import Connection, Row, func, select
 

@@ -43,7 +43,7 @@ def put(
         times = {"started_at": moment, "ended_at": moment, "source": "file", "sequence": number}
         values = {**place, **ends, **times, "linkedid": name, "channel": "", "peer_channel": ""}
     elif data_class == "verdict":
-        lists = {"reasons": [], "obligations": [], "findings": []}
+        lists: dict[str, object] = {"reasons": [], "obligations": [], "findings": []}
         said = {"direction": "outbound", "subject": "2", "verdict": "allow", "decided_at": moment}
         values = {"id": name, **place, **lists, **said}
     elif data_class == "consent":

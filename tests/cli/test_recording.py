@@ -1,0 +1,206 @@
+"""``callguard recording``: lists and exports, each logged before it is read."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+
+import pytest
+from sqlalchemy import select
+
+from callguard.clock import SystemClock
+from callguard.recording import age, sealer
+from callguard.recording.keys import MasterKey
+from callguard.recording.objects import FolderStore
+from callguard.recording.recorder import Recorder
+from callguard.recording.sealer import Sealer
+from callguard.recording.spool import Spool
+from callguard.recording.wav import WavFormat
+from callguard.storage.database import Database
+from callguard.storage.journal import Journal
+from callguard.storage.schema import audit, recordings
+from callguard.tenants.directory import TenantDirectory
+from tests.cli.conftest import CommandLine
+from tests.recording.sealing import X25519, open_file
+
+AUDIO = bytes(range(256)) * 300
+CALL = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealer, "SETTLE_S", 0)
+
+
+def record(callguard: CommandLine, tenant: str = "acme") -> str:
+    """Records and seals one call as the service would; returns its id."""
+
+    async def run() -> str:
+        clock, database = SystemClock(), Database(f"sqlite:///{callguard.data / 'callguard.db'}")
+        journal, tenants = Journal(database, clock), TenantDirectory()
+        journal.start()
+        with database.reading() as connection:
+            tenants.refresh(connection)
+        spool = Spool(callguard.folder / "spool", floor=0)
+        spool.prepare()
+        master = MasterKey.load(callguard.data / "master.key")
+        recorder = Recorder(clock, journal, spool, master, {"east": PurePosixPath("/")})
+        store = FolderStore(callguard.data / "objects")
+        closer = Sealer(clock, database, journal, spool, store, master, tenants, recorder)
+        found = tenants.get(tenant)
+        assert found is not None
+        path = await recorder.begin(found, CALL, "east", "1.1")
+        opened = recorder.by_file(path or "")
+        assert opened is not None
+        spool.path(opened.spool_name).write_bytes(AUDIO)
+        await closer._close(opened)
+        await journal.close()
+        database.close()
+        return opened.id
+
+    return asyncio.run(run())
+
+
+def change(callguard: CommandLine, **values: object) -> None:
+    database = Database(f"sqlite:///{callguard.data / 'callguard.db'}")
+    with database.writing() as connection:
+        connection.execute(recordings.update().values(**values))
+    database.close()
+
+
+def exports(callguard: CommandLine) -> list[str]:
+    """The details of the exports in the audit log."""
+    database = Database(f"sqlite:///{callguard.data / 'callguard.db'}")
+    with database.reading() as connection:
+        query = select(audit.c.details).where(audit.c.action == "recording.export")
+        found = list(connection.execute(query).scalars())
+    database.close()
+    return found
+
+
+def export(callguard: CommandLine, name: str, out: Path, *more: str) -> tuple[int, str]:
+    said = callguard("recording", "export", name, str(out), "--reason", "תלונה 7", *more)
+    return said.code, said.err
+
+
+def test_a_recording_is_listed(acme: CommandLine) -> None:
+    name = record(acme)
+    rows = acme("recording", "list", "--json").json()
+    assert isinstance(rows, list)
+    (row,) = rows
+    assert (row["recording"], row["call"], row["tenant"]) == (name, CALL, "acme")
+    assert row["state"] == "sealed"
+    assert datetime.fromisoformat(row["expires"]) > datetime.now(UTC)
+    assert acme("recording", "list", "--tenant", "acme", "--json").json() == rows
+    assert "acme" in acme("recording", "list").out.replace("\n", "")
+    acme("recording", "list", "--tenant", "nobody").refused("there is no tenant nobody")
+    acme("tenant", "add", "two", "--key", "x25519")
+    assert acme("recording", "list", "--tenant", "two", "--json").json() == []
+
+
+def test_an_export_is_an_age_file_or_a_wav_that_only_its_owner_reads(acme: CommandLine) -> None:
+    name = record(acme)
+    sealed, plain = acme.folder / "הקלטה.age", acme.folder / "out.wav"
+    assert export(acme, name, sealed) == (0, "")
+    assert sealed.read_bytes().startswith(b"age-encryption.org/v1\n")
+    answer = acme(
+        *("recording", "export", name, str(plain), "--reason", "x", "--wav", "--json")
+    ).json()
+    assert answer == {"recording": name, "bytes": len(AUDIO) + 44}
+    assert plain.read_bytes() == WavFormat().header() + AUDIO
+    assert [path.stat().st_mode & 0o777 for path in (sealed, plain)] == [0o600, 0o600]
+    logged = exports(acme)
+    assert '"form":"age"' in logged[0]
+    assert "\\u05ea" in logged[0]
+    assert '"form":"wav"' in logged[1]
+
+
+def test_a_file_that_is_there_is_not_touched(acme: CommandLine) -> None:
+    out = acme.folder / "out.age"
+    out.write_bytes(b"dear")
+    assert export(acme, record(acme), out) == (1, f"callguard: {out} exists already\n")
+    assert out.read_bytes() == b"dear"
+
+
+def test_a_place_that_is_not_there_is_one_line(acme: CommandLine) -> None:
+    code, err = export(acme, record(acme), acme.folder / "absent" / "out.age")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "No such file or directory" in err
+
+
+def test_what_cannot_be_read_leaves_no_file(acme: CommandLine) -> None:
+    name, out = record(acme), acme.folder / "out"
+
+    def refused(reason: str, *more: str, recording: str = name) -> None:
+        code, err = export(acme, recording, out, *more)
+        assert (code, err.count("\n")) == (1, 1)
+        assert reason in err
+        assert not out.exists()
+
+    refused("there is no recording nothing", recording="nothing")
+    refused(f"there is no recording {'x' * 500}", recording="x" * 500)
+    assert exports(acme) == []
+    FolderStore(acme.data / "objects").delete([name])
+    refused("there is none")
+    (acme.data / "master.key").chmod(0o644)
+    refused("has mode 0644", "--wav")
+    change(acme, state="empty")
+    refused("is not sealed: empty")
+    change(acme, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    refused(f"there is no recording {name}")
+
+
+def test_a_purged_recording_is_as_if_it_never_was(acme: CommandLine) -> None:
+    name = record(acme)
+    change(acme, expires_at=datetime.now(UTC))
+    rows = acme("purge", "--dry-run", "--json").json()
+    assert isinstance(rows, list)
+    assert [(row["class"], row["tenant"], row["count"]) for row in rows] == [
+        ("recording", "acme", 1)
+    ]
+    certificate = acme("purge", "--json").json()
+    assert isinstance(certificate, dict)
+    assert certificate["counts"]["recording"] == 1
+    assert export(acme, name, acme.folder / "out")[0] == 1
+    assert acme("recording", "list", "--json").json() == []
+    assert list(FolderStore(acme.data / "objects").names()) == []
+    with sqlite3.connect(acme.data / "callguard.db") as other:
+        assert other.execute("SELECT count(*) FROM erasures").fetchone() == (1,)
+    other.close()
+
+
+def test_a_reason_is_needed(acme: CommandLine) -> None:
+    acme("recording", "export", "x", "y", "--reason", " ").refused("needs a reason")
+
+
+def test_only_the_tenant_opens_what_is_sealed_for_outside_keys(callguard: CommandLine) -> None:
+    recipient = str(X25519.recipient)
+    callguard("tenant", "add", "out", "--key", "none", "--recipient", recipient)
+    name, out = record(callguard, "out"), callguard.folder / "out"
+    code, err = export(callguard, name, out, "--wav")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "only the tenant holds the key" in err
+    assert not out.exists()
+    assert export(callguard, name, out) == (0, "")
+    assert open_file(out.read_bytes(), [X25519]) == WavFormat().header() + AUDIO
+
+
+def test_a_key_that_does_not_match_is_one_line(acme: CommandLine) -> None:
+    name, out = record(acme), acme.folder / "out"
+    change(acme, header=age.build_header(age.new_file_key(), [X25519.recipient]))
+    code, err = export(acme, name, out, "--wav")
+    assert (code, err) == (1, "callguard: no identity matches a recipient of this header\n")
+    assert not out.exists()
+
+
+def test_a_dash_is_standard_output_and_nothing_else_goes_there(acme: CommandLine) -> None:
+    name = record(acme)
+    command = [sys.executable, "-m", "callguard", "recording", "export", name, "-", "--reason", "x"]
+    environment = {**os.environ, "CALLGUARD_CONFIG": str(acme.config)}
+    done = subprocess.run(
+        [*command, "--wav", "--json"], env=environment, capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (WavFormat().header() + AUDIO, b"")

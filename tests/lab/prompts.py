@@ -1,0 +1,28 @@
+"""Short prompts for the laboratory: a tone in place of a voice, in the manifest callguard checks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from callguard.consent.prompts import MANIFEST, Prompt
+from callguard.consent.texts import shipped_texts
+from tests.lab import audio
+
+
+def write_prompts(folder: Path, notice_s: float, *, other_s: float = 0.3) -> None:
+    """Write every shipped prompt as a tone of `audio.NOTICE_TONE`, so that a recording shows
+    whether any of it was recorded."""
+    made = []
+    for text in shipped_texts():
+        samples = audio.tone(audio.NOTICE_TONE, notice_s if text.name == "notice" else other_s)
+        file = folder / text.language / f"{text.name}-{text.version}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        audio.write_wav(file, samples)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        made.append(
+            Prompt(text.name, text.language, text.version, text.text, digest, len(samples))
+        )
+    (folder / MANIFEST).write_text(json.dumps([asdict(prompt) for prompt in made]))
