@@ -164,7 +164,9 @@ class Service:
             clock,
             settings.limits.lease_s,
         )
-        self.daily_purge = DailyPurge(self._purge_write, store, clock, settings.purge.at)
+        self.daily_purge = DailyPurge(
+            self._purge_write, store, clock, settings.purge.at, tidy=self.database.checkpoint
+        )
         self._alarms = self._standing_alarms(prompt_faults)
         self.overview = Overview(
             clock,
@@ -261,7 +263,7 @@ class Service:
                 await self.database.read(self.tenants.refresh)
                 newer = partial(after, sequence=self.opt_outs.read_up_to, limit=PAGE)
                 self.opt_outs.follow(await self.database.read(newer))
-            except (SQLAlchemyError, TimeoutError) as error:
+            except (SQLAlchemyError, TimeoutError, ValueError) as error:  # unreadable settings too
                 if not faulty:
                     log.error("refresh_failed", reason=str(error).splitlines()[:1])
                 faulty = True

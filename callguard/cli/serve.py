@@ -1,7 +1,7 @@
 """``callguard serve``: the service, until it is told to stop."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,7 +27,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def serve(
     config: ConfigOption = DEFAULT_CONFIG,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The least to be logged.")
+    ] = "info",
 ) -> None:
     """Run the service. Prints one line with its address once calls can come."""
     log_to_stderr(log_level)

@@ -14,7 +14,7 @@ MAX_LENGTH = 64
 """Longest text taken for a number; E.164 has 15 digits, the rest is room for a SIP user part."""
 
 _ANONYMOUS = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", "private"})
-_SHAPE = re.compile(r"\+?[0-9][0-9 ().\-/]*", re.ASCII)
+_SHAPE = re.compile(r"\+?\(?[0-9][0-9 ().\-/]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ def parse_number(raw: str, home_region: str) -> Number:
     try:
         parsed = phonenumbers.parse(text, home_region)
     except NumberParseException:
-        return _short(raw, digits, home_region)
+        return _short(raw, text, home_region)
     if not phonenumbers.is_possible_number(parsed):
-        return _short(raw, digits, home_region) if not text.startswith("+") else Number(raw, "")
+        return _short(raw, text, home_region)
     e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     return Number(raw, e164, e164=e164, region=phonenumbers.region_code_for_number(parsed))
 
@@ -73,9 +73,10 @@ def _bare(raw: str) -> str:
     return text
 
 
-def _short(raw: str, digits: str, region: str) -> Number:
+def _short(raw: str, text: str, region: str) -> Number:
     """A short code means something only inside its region, so the region is part of the key."""
-    if 2 <= len(digits) <= 6:
+    digits = re.sub(r"\D", "", text)
+    if not text.startswith("+") and 2 <= len(digits) <= 6:
         return Number(raw, f"{region}:{digits}", region=region)
     return Number(raw, "")
 

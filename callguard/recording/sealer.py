@@ -75,7 +75,7 @@ class Sealer:
         self._tenants = tenants
         self._recorder = recorder
         self._queue: asyncio.Queue[tuple[OpenRecording, int]] = asyncio.Queue()
-        self._queued: set[str] = set()
+        self._queued: dict[str, datetime] = {}
         self.sealed = 0
         self.failures = 0
 
@@ -85,12 +85,13 @@ class Sealer:
         return len(self._queued)
 
     def ended(self, recording: OpenRecording) -> None:
-        """Says that no more audio will come. Saying it again changes nothing.
+        """Says that no more audio will come. Saying it again changes nothing; the first time is
+        the end of the recording, from which its retention counts.
 
         The queue needs no bound of its own: it holds no more than the recordings in progress.
         """
         if recording.id not in self._queued:
-            self._queued.add(recording.id)
+            self._queued[recording.id] = self._clock.now()
             self._queue.put_nowait((recording, 0))
 
     async def run(self) -> None:
@@ -112,7 +113,7 @@ class Sealer:
                 )
                 group.create_task(self._again(recording, attempt + 1, delay))
             else:
-                self._queued.discard(recording.id)
+                self._queued.pop(recording.id, None)
                 self._recorder.done(recording.id)
 
     async def _again(self, recording: OpenRecording, attempt: int, delay: float) -> None:
@@ -140,21 +141,25 @@ class Sealer:
         if done is None:
             await self._without_audio(recording, "empty", days)
         else:
+            ended = self._ended_at(recording)
+            expires = expires_at(ended, days)
             at = self._clock.now()
-            expires = expires_at(at, days)
             await self._journal.write(
-                lambda c: mark_sealed(c, row, done, at, expires), timeout=30.0
+                lambda c: mark_sealed(c, row, done, ended, at, expires), timeout=30.0
             )
             self.sealed += 1
             log.info("sealed", recording=recording.id, bytes=done.sealed_bytes)
         await asyncio.to_thread(self._spool.remove, recording.spool_name)
 
     async def _without_audio(self, recording: OpenRecording, state: str, days: int) -> None:
-        at = self._clock.now()
+        at = self._ended_at(recording)
         expires = expires_at(at, days)
         await self._journal.write(
             lambda c: close_without_audio(c, recording.id, state, at, expires), timeout=30.0
         )
+
+    def _ended_at(self, recording: OpenRecording) -> datetime:
+        return self._queued.get(recording.id) or self._clock.now()
 
     async def _settle(self, recording: OpenRecording) -> None:
         """Waits until Asterisk has written the last of what it held. Raises SpoolError when it
@@ -198,6 +203,7 @@ def mark_sealed(
     connection: Connection,
     row: Row[tuple[object, ...]],
     sealed: Sealed,
+    ended: datetime,
     at: datetime,
     expires: datetime,
 ) -> None:
@@ -212,7 +218,7 @@ def mark_sealed(
             plain_bytes=sealed.plain_bytes,
             sealed_bytes=sealed.sealed_bytes,
             payload_sha256=sealed.sha256,
-            ended_at=at,
+            ended_at=ended,
             sealed_at=at,
             expires_at=expires,
         )

@@ -215,4 +215,3 @@ class GuardedPbx:
     def cdr_lines(self) -> int:
         """How many call records Asterisk itself has written."""
         return len(self.pbx.cdr_file.read_text().splitlines()) if self.pbx.cdr_file.exists() else 0
-

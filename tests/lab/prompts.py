@@ -22,7 +22,5 @@ def write_prompts(folder: Path, notice_s: float, *, other_s: float = 0.3) -> Non
         file.parent.mkdir(parents=True, exist_ok=True)
         audio.write_wav(file, samples)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        made.append(
-            Prompt(text.name, text.language, text.version, text.text, digest, len(samples))
-        )
+        made.append(Prompt(text.name, text.language, text.version, text.text, digest, len(samples)))
     (folder / MANIFEST).write_text(json.dumps([asdict(prompt) for prompt in made]))

@@ -157,7 +157,9 @@ class Callguard:
         """End it in order; its exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(20)
+        status = self._process.wait(20)
+        self.kill()
+        return status
 
     def kill(self) -> None:
         """End it as `kill -9` does, if it has not ended yet."""

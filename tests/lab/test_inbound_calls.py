@@ -70,9 +70,7 @@ def test_a_caller_without_a_number_is_announced_and_recorded_too(guarded: Guarde
 
 
 @pytest.mark.parametrize("form", ["+{}", "{}"])
-def test_a_caller_is_one_subject_with_the_plus_and_without(
-    guarded: GuardedPbx, form: str
-) -> None:
+def test_a_caller_is_one_subject_with_the_plus_and_without(guarded: GuardedPbx, form: str) -> None:
     caller = new_number()
     guarded.inbound(form.format(caller), steps=(Talk(200),))
 

@@ -66,9 +66,7 @@ def test_the_search_finds_audio_where_it_is(
         assert holders(iter([linear, law]), needle)
 
 
-def test_no_file_holds_any_of_the_audio(
-    guarded: GuardedPbx, recorded: tuple[str, Row]
-) -> None:
+def test_no_file_holds_any_of_the_audio(guarded: GuardedPbx, recorded: tuple[str, Row]) -> None:
     (samples,) = guarded.opened(recorded[1]).samples
     assert len(list(written(guarded))) > 20
     assert holders(written(guarded), *windows(samples)) == []

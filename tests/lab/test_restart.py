@@ -138,11 +138,11 @@ def test_what_asterisk_wrote_before_it_ended_is_sealed(guarded: GuardedPbx, how:
     agent, party = recorded_call(guarded, number, 20_000)
     time.sleep(BUFFERED_S + 0.5)  # until MixMonitor has written
     assert any((guarded.pbx.spool / name).stat().st_size for name in guarded.callguard.spooled())
+    talked = time.time() - next(m.at for m in agent.outcome().trace if m.status == 200)
     if how == "kill":
         guarded.pbx.kill()
     else:
         guarded.pbx.stop()
-    talked = time.time() - next(m.at for m in agent.outcome().trace if m.status == 200)
     agent.hang_up()
     party.hang_up()
     guarded.pbx.start()
@@ -155,7 +155,7 @@ def test_what_asterisk_wrote_before_it_ended_is_sealed(guarded: GuardedPbx, how:
     wav = guarded.opened(sealed[0])
     assert BUFFERED_S - 0.1 < wav.seconds < talked + 0.2
     if how == "stop":
-        assert wav.seconds == pytest.approx(talked, abs=0.4)
+        assert wav.seconds == pytest.approx(talked, abs=0.3)
     assert audio.heard(wav.samples[0], wav.rate, audio.PARTY_TONE)
     assert guarded.callguard.spooled() == []
 

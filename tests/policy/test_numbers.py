@@ -12,6 +12,7 @@ from callguard.policy.numbers import mask, parse_number
     [
         ("+442079460123", "GB", "+442079460123"),
         ("020 7946 0123", "GB", "+442079460123"),
+        ("(020) 7946-0123", "GB", "+442079460123"),
         ("00442079460123", "DE", "+442079460123"),
         ("sip:+442079460123@carrier.example;user=phone", "GB", "+442079460123"),
         ("tel:+442079460123", "GB", "+442079460123"),
@@ -43,7 +44,7 @@ def test_a_withheld_number_is_anonymous_and_has_no_key(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["alice", "+", "12;34&SIP/evil", "+1" + "2" * 70, "שלום", "+44'; DROP", "1"]
+    "raw", ["alice", "+", "+44", "12;34&SIP/evil", "+1" + "2" * 70, "שלום", "+44'; DROP", "1"]
 )
 def test_what_is_no_number_has_no_key_and_is_not_anonymous(raw: str) -> None:
     number = parse_number(raw, "GB")

@@ -81,7 +81,7 @@ async def daily(
     journal: Journal, clock: HandClock, store: Moody, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[DailyPurge]:
     monkeypatch.setattr(daily_module, "LOOK_S", 0.001)
-    made = DailyPurge(journal.write, store, clock, "02:30")
+    made = DailyPurge(journal.write, store, clock, "02:30", tidy=lambda: None)
     task = asyncio.create_task(made.run())
     yield made
     task.cancel()
