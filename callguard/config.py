@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -26,7 +27,8 @@ class Asterisk(_Section):
     """One PBX: its manager interface, and where it sees what callguard shares with it.
 
     ``spool`` and ``prompts`` are the folders as that Asterisk names them; left out, they are
-    the same as callguard's own (they differ with a chroot or a container).
+    the same as callguard's own (they differ with a chroot or a container). ``lease_file`` is
+    whether its dialplan reads the lease from the file too (``CALLGUARD_LEASE_FILE``).
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] = "asterisk"
@@ -40,6 +42,7 @@ class Asterisk(_Section):
     spool: Path | None = None
     prompts: Path | None = None
     cdr_file: Path | None = None
+    lease_file: bool = False
 
     def secret(self) -> str:
         """The manager password. Raises ConfigError."""
@@ -110,7 +113,7 @@ class Settings(_Section):
     """Everything callguard needs to know of the machine it stands on."""
 
     data: Path = Path("/var/lib/callguard")
-    home_region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "GB"
+    home_region: str = "GB"
     database: str | None = None
     master_key_file: Path | None = None
     prompts: Path | None = None
@@ -120,6 +123,13 @@ class Settings(_Section):
     spool: Spool = Spool()
     purge: Purge = Purge()
     limits: Limits = Limits()
+
+    @field_validator("home_region")
+    @classmethod
+    def _region(cls, value: str) -> str:
+        if value not in SUPPORTED_REGIONS:
+            raise ValueError(f"{value!r} is not a region of the telephone numbering plans")
+        return value
 
     @field_validator("asterisk")
     @classmethod

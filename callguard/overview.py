@@ -83,6 +83,8 @@ class Overview:
         reasons = []
         if failing is not None:
             reasons.append(f"verdicts cannot be kept: {failing}")
+        if (stale := self.gate.stale_opt_outs()) is not None:
+            reasons.append(f"opt-outs could not be read for {stale:.0f} s")
         if not self.pbxs:
             reasons.append("no Asterisk is configured")
         elif all(self._unreachable(pbx) for pbx in self.pbxs.values()):
@@ -90,11 +92,13 @@ class Overview:
         return tuple(reasons)
 
     def _unreachable(self, pbx: Pbx) -> bool:
+        """Whether its dialplan sees no fresh lease, by AMI or by the file where it reads one."""
         age = self.lease.age(pbx.name)
-        return (age is None or age > STALE_S) and self.lease.file_fault is not None
+        by_file = pbx.reads_lease_file and self.lease.file_fault is None
+        return (age is None or age > STALE_S) and not by_file
 
     def _alarms(self) -> tuple[str, ...]:
-        alarms = list(self.standing_alarms())
+        alarms = [*self.standing_alarms(), *self.gate.tenants.faults]
         for pbx in self.pbxs.values():
             if pbx.session.state != "up":
                 alarms.append(f"{pbx.name}: the manager connection is down: {pbx.session.reason}")

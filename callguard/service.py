@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -39,6 +39,7 @@ from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool, SpoolError
 from callguard.retention.daily import DailyPurge
 from callguard.storage.database import Database, DatabaseError
+from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal
 from callguard.storage.migrate import check
 from callguard.tenants.directory import TenantDirectory
@@ -126,7 +127,7 @@ class Service:
         ) as error:
             raise ServiceError(str(error)) from error
         except SQLAlchemyError as error:
-            raise ServiceError(f"the database cannot be read: {error}".splitlines()[0]) from error
+            raise ServiceError(f"the database cannot be read: {one_line(error)}") from error
         self.recordings = CallRecordings(self.recorder, self.sealer, self.pbxs)
         self.keepers = {
             pbx.name: CallRecordKeeper(
@@ -184,6 +185,7 @@ class Service:
             lambda: self._alarms,
         )
         self.web = WebServer(self.overview, clock=clock)
+        self._unread: set[str] = set()
         self._stop = asyncio.Event()
         self.agi_port = 0
         self.web_port = 0
@@ -200,15 +202,23 @@ class Service:
         journal = self.journal.start()
         try:
             await self._open_doors()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(work) for work in self._work()]
-                tasks.append(group.create_task(self._own(journal)))
-                if ready is not None:
-                    ready(self)
-                await self._stop.wait()
-                await self._close_doors()
-                for task in tasks:
-                    task.cancel()
+            self.gate.opt_outs_read_at = self._clock.monotonic()
+            self.recordings.end_of_unknown()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(work) for work in self._work()]
+                    tasks.append(group.create_task(self._own(journal)))
+                    if ready is not None:
+                        ready(self)
+                    await self._stop.wait()
+                    await self._close_doors()
+                    for task in tasks:
+                        task.cancel()
+            except BaseExceptionGroup:
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(GRACE_S):
+                        await self._close_doors()
+                raise
         finally:
             await self.journal.close()
             self.database.close()
@@ -256,19 +266,29 @@ class Service:
 
     async def _refresh(self) -> None:
         """Follows what other processes write: the command line, other nodes."""
-        faulty = False
         while True:
             await asyncio.sleep(REFRESH_S)
-            try:
-                await self.database.read(self.tenants.refresh)
-                newer = partial(after, sequence=self.opt_outs.read_up_to, limit=PAGE)
-                self.opt_outs.follow(await self.database.read(newer))
-            except (SQLAlchemyError, TimeoutError, ValueError) as error:  # unreadable settings too
-                if not faulty:
-                    log.error("refresh_failed", reason=str(error).splitlines()[:1])
-                faulty = True
-            else:
-                faulty = False
+            await self._follow("opt_outs", self._follow_opt_outs)
+            await self._follow("tenants", self._follow_tenants)
+
+    async def _follow(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except (SQLAlchemyError, TimeoutError) as error:
+            if what not in self._unread:
+                log.error("refresh_failed", of=what, reason=one_line(error))
+            self._unread.add(what)
+        else:
+            self._unread.discard(what)
+
+    async def _follow_opt_outs(self) -> None:
+        at = self._clock.monotonic()
+        newer = partial(after, sequence=self.opt_outs.read_up_to, limit=PAGE)
+        self.opt_outs.follow(await self.database.read(newer))
+        self.gate.opt_outs_read_at = at
+
+    async def _follow_tenants(self) -> None:
+        await self.database.read(self.tenants.refresh)
 
     def _load(self, connection: Connection) -> None:
         self.tenants.refresh(connection)
@@ -285,13 +305,15 @@ class Service:
                 self.gate.calls.end(pbx.name, uniqueid)
                 self.recordings.channel_gone(pbx.name, uniqueid)
             case RecordingStopped(uniqueid=uniqueid):
-                self.recordings.channel_gone(pbx.name, uniqueid)
+                channel = pbx.live.channels.get(uniqueid)
+                if channel is None or channel.recordings == 0:  # somebody else's may have stopped
+                    self.recordings.channel_gone(pbx.name, uniqueid)
             case _:
                 pass
 
-    def _resynced(self, pbx: Pbx) -> None:
+    async def _resynced(self, pbx: Pbx) -> None:
         self.gate.calls.keep_only(pbx.name, pbx.live.channels, self._clock.now())
-        self.recordings.resynced(pbx.name)
+        await self.recordings.resynced(pbx.name)
 
     def _call_record(self, pbx: Pbx, message: Message) -> None:
         self.keepers[pbx.name].take(message)

@@ -39,7 +39,7 @@ class Watchdog:
 
     def __init__(self, limit_s: float) -> None:
         looks = max(2, round(limit_s / LOOK_S))
-        command = [sys.executable, "-m", "callguard.watchdog", str(os.getpid()), str(looks)]
+        command = [sys.executable, "-P", "-m", "callguard.watchdog", str(os.getpid()), str(looks)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, close_fds=True
         )

@@ -113,6 +113,7 @@ def furnish(folder: Path, **tenant: object) -> tuple[Settings, age.Identity]:
                     "spool": SPOOL,
                     "prompts": PROMPTS,
                     "cdr_file": folder / "cdr-custom" / "callguard.csv",
+                    "lease_file": True,
                 }
             ],
             "agi": {"port": 0},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.ami.wire import Message
 from callguard.cdr.record import CallRecord, RecordError, from_event, from_line
@@ -22,6 +23,7 @@ from callguard.cdr.tail import (
     write_cursor,
 )
 from callguard.storage.database import Database
+from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import DEFAULT_DAYS
@@ -84,9 +86,9 @@ class CallRecordKeeper:
                 added = await self._journal.write(
                     partial(keep, pbx=self._pbx, record=record, days=self._days)
                 )
-            except NotDurableError as error:
+            except (NotDurableError, SQLAlchemyError) as error:
                 self.counts.left_to_file += 1
-                log.warning("call_record_left_to_file", pbx=self._pbx, reason=str(error))
+                log.warning("call_record_left_to_file", pbx=self._pbx, reason=one_line(error))
             else:
                 self.counts.kept += added
 
@@ -99,9 +101,9 @@ class CallRecordKeeper:
                     cursor = await self._database.read(lambda c: read_cursor(c, self._pbx))
                     known = True
                 cursor = await self.catch_up(file, cursor)
-            except (NotDurableError, TimeoutError, OSError) as error:
+            except (NotDurableError, SQLAlchemyError, TimeoutError, OSError) as error:
                 if not faulty:
-                    log.error("call_record_file_not_read", pbx=self._pbx, reason=str(error))
+                    log.error("call_record_file_not_read", pbx=self._pbx, reason=one_line(error))
                 known, faulty = False, True
             else:
                 faulty = False

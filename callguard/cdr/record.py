@@ -118,7 +118,7 @@ def from_event(get: Mapping[str, str]) -> CallRecord:
 def _build(fields: Mapping[str, str], source: Source) -> CallRecord:
     if not 0 < len(fields["uniqueid"]) <= MAX_ID or len(fields["linkedid"]) > MAX_ID:
         raise RecordError("no unique id, or one that is too long")
-    started, ended = _time(fields["start"]), _time(fields["end"])
+    started, ended = _time("start", fields["start"]), _time("end", fields["end"])
     if started is None or ended is None:
         raise RecordError("no start or no end")
     userfield = fields["userfield"]
@@ -132,7 +132,7 @@ def _build(fields: Mapping[str, str], source: Source) -> CallRecord:
         channel=fields["channel"],
         peer_channel=fields["dstchannel"],
         started_at=started,
-        answered_at=_time(fields["answer"]),
+        answered_at=_time("answer", fields["answer"]),
         ended_at=ended,
         duration_s=_whole("duration", fields["duration"]),
         billed_s=_whole("billsec", fields["billsec"]),
@@ -146,13 +146,13 @@ def _whole(name: str, text: str) -> int:
     try:
         number = int(float(text))
     except (ValueError, OverflowError) as error:
-        raise RecordError(f"{name} is {text[:20]!r}, no number") from error
+        raise RecordError(f"{name} is no number") from error
     if abs(number) > MAX_WHOLE:
-        raise RecordError(f"{name} is {text[:20]!r}, too large")
+        raise RecordError(f"{name} is too large")
     return number
 
 
-def _time(text: str) -> datetime | None:
+def _time(name: str, text: str) -> datetime | None:
     """Epoch seconds with a fraction, or Asterisk's ``YYYY-MM-DD HH:MM:SS`` in UTC."""
     text = text.strip()
     if not text or text.startswith("0.0"):
@@ -163,7 +163,7 @@ def _time(text: str) -> datetime | None:
         else:
             moment = datetime.fromtimestamp(float(text), UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise RecordError(f"{text[:40]!r} is no time") from error
+        raise RecordError(f"{name} is no time") from error
     if not 1970 <= moment.year < 3000:  # beyond, the date of its purge could not be told
-        raise RecordError(f"{text[:40]!r} is no time of a call")
+        raise RecordError(f"{name} is no time of a call")
     return moment

@@ -4,11 +4,11 @@
 import sys
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from callguard import __version__
 from callguard.cli import demo, init, optout, prompt, purge, recording, serve, tenant
 from callguard.cli.surroundings import FAILURES, log_to_stderr
+from callguard.storage.faults import one_line
 
 app = typer.Typer(
     name="callguard",
@@ -38,11 +38,5 @@ def main() -> None:
     try:
         app()
     except FAILURES as error:
-        print(f"callguard: {_one_line(error)}", file=sys.stderr)
+        print(f"callguard: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, DBAPIError):  # its own text shows the statement, and numbers in it
-        error = RuntimeError(f"the database: {error.orig}")
-    return " ".join(str(error).split()) or type(error).__name__

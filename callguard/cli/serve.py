@@ -1,6 +1,7 @@
 """``callguard serve``: the service, until it is told to stop."""
 
 import asyncio
+import signal
 from typing import Annotated, Literal
 
 import typer
@@ -33,6 +34,7 @@ def serve(
 ) -> None:
     """Run the service. Prints one line with its address once calls can come."""
     log_to_stderr(log_level)
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # a read lease on a spool entry that is broken
     settings = Settings.load(config)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         try:

@@ -13,11 +13,15 @@ from callguard.gate.callbook import Call
 from callguard.gate.opt_out import opt_out
 from callguard.gate.room import Gate
 from callguard.ids import uuid7
+from callguard.policy.rules import Obligation
 from callguard.retention.schedule import expires_at
 from callguard.storage.journal import NotDurableError
 from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
+
+MONITOR = "CALLGUARD_MONITOR"
+"""The channel variable in which MixMonitor leaves its id."""
 
 SLACK_S = 10.0
 """How much longer than its own length the playing of a prompt may take."""
@@ -30,12 +34,17 @@ class After(Enum):
     END = "end"
 
 
+def is_announced(call: Call, tenant: Tenant) -> bool:
+    """Whether this call is one that may be recorded, so that its notice is played."""
+    return tenant.settings.record and Obligation.DO_NOT_RECORD not in call.obligations
+
+
 async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) -> After:
     """Plays the notice, writes the ledger, and starts the recording where consent stands.
 
     Nothing that fails here starts a recording; the call itself goes on.
     """
-    if not tenant.settings.record:
+    if not is_announced(call, tenant) or not gate.calls.announce_once(call):
         return After.CONNECT
     language = tenant.settings.language
     prompt = gate.prompts.find("notice", language)
@@ -121,7 +130,8 @@ async def _record(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) -
         return
     try:
         # The file name is opaque and ours: the arguments of MixMonitor can run a shell.
-        await session.exec("MixMonitor", file, "b")
+        await session.exec("MixMonitor", file, f"bi({MONITOR})")
+        gate.recordings.running(file, await session.get_variable(MONITOR))
     except AgiError as error:
         gate.counts.fault("mixmonitor_refused")
         log.error("recording_not_started", call=call.id, reason=str(error))

@@ -5,7 +5,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from callguard.policy.facts import Direction
 from callguard.policy.rules import Obligation
@@ -33,6 +33,7 @@ class Call:
 
 
 YOUNG_S = 10
+NOT_GIVEN = "the verdict was not given: it was not durable in time, or an opt-out overtook it"
 
 
 class CallBook:
@@ -41,28 +42,34 @@ class CallBook:
     def __init__(self) -> None:
         self._calls: OrderedDict[str, Call] = OrderedDict()
         self._by_channel: dict[tuple[str, str], str] = {}
+        self._announced: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def add(self, call: Call) -> None:
         while len(self._calls) >= BOUND:
-            _, oldest = self._calls.popitem(last=False)
-            self._by_channel.pop((oldest.pbx, oldest.uniqueid), None)
+            oldest = next(iter(self._calls.values()))
+            self.end(oldest.pbx, oldest.uniqueid)
+        self.end(call.pbx, call.uniqueid)  # a channel that passes the gate again begins anew
         self._calls[call.id] = call
         self._by_channel[call.pbx, call.uniqueid] = call.id
 
     def get(self, call_id: str) -> Call | None:
         return self._calls.get(call_id)
 
-    def by_channel(self, pbx: str, uniqueid: str) -> Call | None:
-        """The call whose first channel this is."""
-        return self._calls.get(self._by_channel.get((pbx, uniqueid), ""))
+    def announce_once(self, call: Call) -> bool:
+        """Whether the call was not announced before; from now on it was."""
+        if call.id in self._announced or call.id not in self._calls:
+            return False
+        self._announced.add(call.id)
+        return True
 
     def end(self, pbx: str, uniqueid: str) -> Call | None:
         """Forgets the call whose first channel is gone, and returns it."""
-        call_id = self._by_channel.pop((pbx, uniqueid), None)
-        return self._calls.pop(call_id, None) if call_id is not None else None
+        call_id = self._by_channel.pop((pbx, uniqueid), "")
+        self._announced.discard(call_id)
+        return self._calls.pop(call_id, None)
 
     def keep_only(self, pbx: str, channels: Container[str], now: datetime) -> None:
         """Forgets the calls of an Asterisk whose channel is none of those living there; one
@@ -75,6 +82,15 @@ class CallBook:
     def all(self) -> tuple[Call, ...]:
         """The calls in progress, oldest first."""
         return tuple(self._calls.values())
+
+
+def withdraw(connection: Connection, call_id: str) -> None:
+    """Marks an allowed call whose verdict was never given to the dialplan."""
+    connection.execute(
+        update(calls)
+        .where(calls.c.id == call_id, calls.c.verdict == "allow")
+        .values(verdict="block", reasons=[NOT_GIVEN])
+    )
 
 
 def read_call(connection: Connection, call_id: str) -> Call | None:

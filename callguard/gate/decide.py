@@ -1,16 +1,15 @@
 """From a request to a durable verdict."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from callguard.gate.callbook import Call
 from callguard.gate.request import Request, read_purpose
 from callguard.gate.room import Gate
 from callguard.ids import uuid7
 from callguard.policy.evaluate import evaluate
-from callguard.policy.facts import CallFacts, Purpose
+from callguard.policy.facts import CallFacts, OptOut, Purpose
 from callguard.policy.numbers import Number, parse_number
-from callguard.policy.rules import Verdict, refusal
+from callguard.policy.rules import Verdict, refusal, unrecorded
 from callguard.retention.schedule import expires_at
 from callguard.storage.journal import Row
 from callguard.storage.schema import calls
@@ -26,6 +25,7 @@ class Decision:
     verdict: Verdict
     call: Call
     row: Row
+    opt_outs: tuple[OptOut, ...]
 
 
 def find_tenant(gate: Gate, request: Request) -> Tenant | None:
@@ -43,18 +43,28 @@ def decide(gate: Gate, request: Request) -> Decision:
     at = gate.clock.now()
     tenant = find_tenant(gate, request)
     region = tenant.settings.home_region if tenant else gate.home_region
-    called = parse_number(request.number, region)
+    called = _called(gate, request, region)
     caller = parse_number(request.caller, region)
     subject = called if request.direction == "outbound" else caller
-    purpose: Purpose | None = None
-    if tenant is not None:
-        purpose = read_purpose(request.purpose, tenant.settings.purpose)
-    elif called.emergency and request.direction == "outbound":
-        purpose = "service"
-    verdict = _verdict(gate, request, tenant, purpose, at, (subject, caller, called))
+    purpose = read_purpose(request.purpose, tenant.settings.purpose) if tenant else None
+    if called.emergency and request.direction == "outbound":
+        purpose = purpose or "service"  # nothing that was mistyped holds an emergency call back
+    facts = CallFacts(
+        at=at,
+        tenant=tenant.id if tenant else "",
+        direction=request.direction,
+        purpose=purpose or "marketing",
+        subject=subject,
+        caller=caller,
+        called=called,
+        opt_outs=gate.opt_outs.of(subject.key, tenant.id) if tenant and subject.known else (),
+        campaign=request.campaign or None,
+        agent=request.agent or None,
+    )
+    verdict = _undecidable(gate, request, tenant, purpose, called) or evaluate(facts, gate.rules)
     call = Call(
         id=str(uuid7(at)),
-        tenant=tenant.id if tenant else "",
+        tenant=facts.tenant,
         pbx=request.pbx,
         uniqueid=request.uniqueid,
         direction=request.direction,
@@ -66,36 +76,47 @@ def decide(gate: Gate, request: Request) -> Decision:
         decided_at=at,
     )
     row = Row(calls, _values(call, request, tenant, verdict, caller, called))
-    return Decision(call.id, tenant, verdict, call, row)
+    return Decision(call.id, tenant, verdict, call, row, facts.opt_outs)
 
 
-def _verdict(
+def still_stands(gate: Gate, decision: Decision) -> bool:
+    """Whether nobody opted out while the verdict was being kept."""
+    call = decision.call
+    if not call.subject or decision.verdict.emergency:
+        return True
+    return gate.opt_outs.of(call.subject, call.tenant) == decision.opt_outs
+
+
+def _called(gate: Gate, request: Request, region: str) -> Number:
+    """The called number; an emergency number of the place where the PBX stands is one for every
+    tenant."""
+    called = parse_number(request.number, region)
+    if not called.emergency and request.direction == "outbound":
+        here = parse_number(request.number, gate.home_region)
+        return here if here.emergency else called
+    return called
+
+
+def _undecidable(
     gate: Gate,
     request: Request,
     tenant: Tenant | None,
     purpose: Purpose | None,
-    at: datetime,
-    ends: tuple[Number, Number, Number],
-) -> Verdict:
-    subject, caller, called = ends
+    called: Number,
+) -> Verdict | None:
+    """The verdict on a call that the policy cannot be asked about, if it is one."""
+    outbound = request.direction == "outbound"
+    if outbound and called.emergency:
+        return None
+    if tenant is None:
+        named = f"{request.tenant[:63]!r}" if request.tenant else "of this line or number"
+        reason = f"no tenant {named} is known"
+        return refusal("gate.tenant", reason) if outbound else unrecorded("gate.tenant", reason)
     if purpose is None:
-        if tenant is None:
-            named = f"{request.tenant!r}" if request.tenant else "of this line or number"
-            return refusal("gate.tenant", f"no tenant {named} is known")
         return refusal("gate.purpose", f"{request.purpose[:32]!r} is not a purpose")
-    facts = CallFacts(
-        at=at,
-        tenant=tenant.id if tenant else "",
-        direction=request.direction,
-        purpose=purpose,
-        subject=subject,
-        caller=caller,
-        called=called,
-        opt_outs=gate.opt_outs.of(subject.key, tenant.id) if tenant and subject.known else (),
-        campaign=request.campaign or None,
-        agent=request.agent or None,
-    )
-    return evaluate(facts, gate.rules)
+    if outbound and (stale := gate.stale_opt_outs()) is not None:
+        return refusal("gate.opt-outs", f"opt-outs could not be read for {stale:.0f} s")
+    return None
 
 
 def _values(

@@ -5,18 +5,19 @@ outbound call and connects an inbound one unrecorded, as the failure table has i
 """
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from callguard.agi.session import AgiSession
-from callguard.gate.announce import After, announce
-from callguard.gate.decide import Decision, decide
+from callguard.gate.announce import After, announce, is_announced
+from callguard.gate.callbook import withdraw
+from callguard.gate.decide import Decision, decide, still_stands
 from callguard.gate.feature import feature
 from callguard.gate.request import read_request
 from callguard.gate.room import Gate
 from callguard.ids import is_call_id
 from callguard.policy.numbers import mask
-from callguard.policy.rules import Obligation
 from callguard.storage.journal import NotDurableError
 
 log = structlog.get_logger(__name__)
@@ -44,9 +45,9 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
     request = read_request("outbound", session.env.values, session.env.query)
     decision = decide(gate, request)
     if decision.verdict.emergency:
-        await session.set_variable("CALLGUARD_CALL", decision.call_id)
-        await session.set_variable("CALLGUARD_VERDICT", "allow")
-        await _keep(gate, decision)
+        gate.journal.post(decision.row)
+        _entered(gate, decision)
+        await session.set_variable("CALLGUARD_VERDICT", "emergency")
         return
     # The dialplan heeds the call id only beside a verdict, so it may be told while that is kept.
     keeping = asyncio.ensure_future(_keep(gate, decision))
@@ -55,6 +56,9 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
     finally:
         kept = await keeping
     if not kept:
+        return
+    if decision.verdict.allowed and not still_stands(gate, decision):
+        gate.journal.post(work=partial(withdraw, call_id=decision.call_id))
         return
     if not decision.verdict.allowed:
         await session.set_variable("CALLGUARD_CAUSE", str(decision.verdict.cause))
@@ -66,12 +70,13 @@ async def answered(gate: Gate, session: AgiSession) -> None:
     """The called party has answered: notice, consent, recording, before the bridge is made."""
     call_id = session.env.query.get("call", "")
     call = await gate.recall(call_id) if is_call_id(call_id) else None
-    if call is None or not call.allowed:
+    mine = call is not None and call.pbx == session.env.query.get("pbx")
+    if call is None or not mine or not call.allowed or call.direction != "outbound":
         gate.counts.fault("answered_without_verdict")
         log.warning("answered_without_verdict", call=call_id[:36])
         return
     tenant = gate.tenants.get(call.tenant)
-    if tenant is None or Obligation.DO_NOT_RECORD in call.obligations:
+    if tenant is None:
         return
     after = await announce(gate, session, call, tenant)
     if after is After.END:
@@ -88,27 +93,33 @@ async def inbound(gate: Gate, session: AgiSession) -> None:
     await session.set_variable("CALLGUARD_CALL", decision.call_id)
     # A caller who hangs up in the notice never comes back to the dialplan, which sets this too.
     await session.set_variable("CDR(userfield)", decision.call_id)
-    tenant = decision.tenant
-    if tenant is None or not decision.verdict.allowed:
-        return
-    await session.set_variable("CALLGUARD_VERDICT", "allow")
-    if not tenant.settings.record:
+    tenant, call = decision.tenant, decision.call
+    await session.set_variable("CALLGUARD_VERDICT", decision.verdict.decision)
+    if tenant is None or not is_announced(call, tenant):
         return
     await session.answer()
-    after = await announce(gate, session, decision.call, tenant)
+    after = await announce(gate, session, call, tenant)
     if after is After.END:
         await session.set_variable("CALLGUARD_AFTER", "end")
 
 
 async def _keep(gate: Gate, decision: Decision) -> bool:
     """Makes the verdict durable; whether it is."""
-    call, verdict = decision.call, decision.verdict
     try:
         await gate.journal.insert(decision.row, timeout=gate.durable_s)
     except NotDurableError as error:
         gate.counts.not_durable += 1
-        log.error("verdict_not_durable", call=call.id, reason=str(error))
+        log.error("verdict_not_durable", call=decision.call_id, reason=str(error))
+        if decision.call.direction == "outbound":
+            # A commit that was under way may still succeed; the verdict was not given all the same.
+            gate.journal.post(work=partial(withdraw, call_id=decision.call_id))
         return False
+    _entered(gate, decision)
+    return True
+
+
+def _entered(gate: Gate, decision: Decision) -> None:
+    call, verdict = decision.call, decision.verdict
     gate.calls.add(call)
     gate.counts.verdict(call.direction, verdict.decision)
     log.info(
@@ -120,7 +131,6 @@ async def _keep(gate: Gate, decision: Decision) -> bool:
         verdict=verdict.decision,
         rules=[finding.rule for finding in verdict.findings if finding.blocks],
     )
-    return True
 
 
 async def _offer_reason(gate: Gate, session: AgiSession, decision: Decision) -> None:

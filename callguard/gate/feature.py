@@ -10,6 +10,9 @@ from callguard.ids import is_call_id
 
 log = structlog.get_logger(__name__)
 
+BEEP = "beep"
+"""In Asterisk's own core sounds."""
+
 CONFIRMATION_S = 30.0
 """Longest playing of a confirmation."""
 
@@ -25,7 +28,7 @@ async def feature(gate: Gate, session: AgiSession) -> None:
         return
     match action:
         case "stop":
-            await _stop(gate, call)
+            await _stop(gate, session, call)
         case "optout":
             if await opt_out(gate, call, channel="feature_code", prompt=None):
                 await _confirm(gate, session, call)
@@ -34,8 +37,20 @@ async def feature(gate: Gate, session: AgiSession) -> None:
             log.warning("unknown_feature", action=action[:16], call=call.id)
 
 
-async def _stop(gate: Gate, call: Call) -> None:
-    if not await gate.recordings.stop(call):
+async def _stop(gate: Gate, session: AgiSession, call: Call) -> None:
+    """Stops every recording of the conversation; a beep says that all have stopped. On the
+    recorded channel itself that needs no manager connection."""
+    here = session.env.uniqueid
+    every = True
+    for recording in gate.recordings.in_progress(call, here):
+        if recording.channel_uniqueid == here and recording.monitor:
+            await session.exec("StopMixMonitor", recording.monitor)
+            gate.recordings.stopped(recording)
+        else:
+            every = await gate.recordings.stop(recording) and every
+    if every:
+        await session.stream_file(BEEP, timeout=CONFIRMATION_S)
+    else:
         gate.counts.fault("recording_not_stopped")
         log.error("recording_not_stopped", call=call.id)
 

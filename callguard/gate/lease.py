@@ -6,6 +6,7 @@ the spool, which still works when the manager connection is lost.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,8 @@ class Lease:
     async def give_up(self) -> None:
         """Ends the lease at once, so that no further call asks."""
         self._ended = True
-        self._file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
         async with asyncio.TaskGroup() as group:
             for session in self._sessions:
                 if session.state == "up":

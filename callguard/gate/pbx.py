@@ -2,7 +2,7 @@
 
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -28,11 +28,12 @@ class Pbx:
         clock: Clock,
         *,
         on_change: Callable[["Pbx", Change], None],
-        on_resync: Callable[["Pbx"], None],
+        on_resync: Callable[["Pbx"], Awaitable[None]],
         on_cdr: Callable[["Pbx", Message], None],
         connect: Connector = tcp_connect,
     ) -> None:
         self.name = settings.name
+        self.reads_lease_file = settings.lease_file
         self.live = LiveCalls()
         self._clock = clock
         self._on_change = on_change
@@ -61,7 +62,7 @@ class Pbx:
         for change in self.live.resync(channels, at):
             self._on_change(self, change)
         log.info("ami_up", pbx=self.name, channels=len(self.live.channels))
-        self._on_resync(self)
+        await self._on_resync(self)
 
     def _down(self, reason: str) -> None:
         log.error("ami_down", pbx=self.name, reason=reason)

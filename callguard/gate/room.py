@@ -11,14 +11,22 @@ from callguard.gate.callbook import Call, CallBook, read_call
 from callguard.gate.request import Counts
 from callguard.optout.image import OptOutImage
 from callguard.policy.rules import Rule
+from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import Tenant
 
+STALE_OPT_OUTS_S = 5.0
+"""After so long without a look at the table, an opt-out may have been entered unseen."""
+
 
 class Recordings(Protocol):
     """Whoever begins, ends and closes recordings; what cannot be done is logged and counted."""
+
+    def lives(self, call: Call) -> bool:
+        """Whether the first channel of the call is not known to be gone."""
+        ...
 
     async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
         """The file that Asterisk shall write, under Asterisk's own path, once its key, header
@@ -29,8 +37,20 @@ class Recordings(Protocol):
         """Says that Asterisk did not start to write that file."""
         ...
 
-    async def stop(self, call: Call) -> bool:
-        """Ends the recording of a call; whether it is known to have stopped."""
+    def running(self, asterisk_path: str, monitor: str | None) -> None:
+        """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
+        ...
+
+    def in_progress(self, call: Call, channel_uniqueid: str) -> tuple[OpenRecording, ...]:
+        """The recordings of the conversation that a channel is part of."""
+        ...
+
+    def stopped(self, recording: OpenRecording) -> None:
+        """The recording was stopped from its own channel."""
+        ...
+
+    async def stop(self, recording: OpenRecording) -> bool:
+        """Stops a recording from outside its channel; whether it is known to have stopped."""
         ...
 
 
@@ -49,8 +69,17 @@ class Gate:
     recordings: Recordings
     home_region: str
     durable_s: float = 2.0
+    opt_outs_read_at: float | None = None
     calls: CallBook = field(default_factory=CallBook)
     counts: Counts = field(default_factory=Counts)
+
+    def stale_opt_outs(self) -> float | None:
+        """Seconds since the opt-outs of other processes were last read, where that is too long;
+        None while they are fresh, or where nobody else writes any."""
+        if self.opt_outs_read_at is None:
+            return None
+        age = self.clock.monotonic() - self.opt_outs_read_at
+        return age if age > STALE_OPT_OUTS_S else None
 
     def sound(self, pbx: str, prompt: Prompt) -> str | None:
         """The prompt's path as that Asterisk sees it, without extension."""
@@ -58,10 +87,12 @@ class Gate:
         return None if folder is None else str(folder / prompt.file)
 
     async def recall(self, call_id: str) -> Call | None:
-        """The call of that id, from memory or, after a restart, from the database."""
+        """The call of that id that has not ended: from memory or, after a restart, from the
+        database if its channel still lives."""
         found = self.calls.get(call_id)
         if found is None:
             found = await self.database.read(lambda c: read_call(c, call_id))
-            if found is not None:
-                self.calls.add(found)
+            if found is None or not self.recordings.lives(found):
+                return None
+            self.calls.add(found)
         return found

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat
+from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
 MAX_LENGTH = 64
 """Longest text taken for a number; E.164 has 15 digits, the rest is room for a SIP user part."""
+
+MAX_SHORT = 6
+"""Most digits of a short code."""
 
 _ANONYMOUS = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", "private"})
 _SHAPE = re.compile(r"\+?\(?[0-9][0-9 ().\-/]*", re.ASCII)
@@ -42,8 +45,9 @@ class Number:
 def parse_number(raw: str, home_region: str) -> Number:
     """Reads a number as somebody in ``home_region`` (ISO 3166-1 alpha-2) would dial it.
 
-    Takes E.164, national forms, the user part of a SIP URI, and short codes. Never raises:
-    what is no number comes back with an empty key.
+    Takes E.164 with and without its plus, national forms, SIP and tel URIs, and the short codes
+    of the region. Never raises: what belongs to no numbering plan, or is only the local part of a
+    number, comes back with an empty key, because nobody could say whom it reaches.
     """
     text = _bare(raw)
     if text.lower() in _ANONYMOUS:
@@ -51,16 +55,40 @@ def parse_number(raw: str, home_region: str) -> Number:
     if len(text) > MAX_LENGTH or not _SHAPE.fullmatch(text):
         return Number(raw=raw[:MAX_LENGTH], key="")
     digits = re.sub(r"\D", "", text)
-    if not text.startswith("+") and phonenumbers.is_emergency_number(digits, home_region):
+    plus = text.startswith("+")
+    if not plus and phonenumbers.is_emergency_number(digits, home_region):
         return Number(raw, f"{home_region}:{digits}", region=home_region, emergency=True)
+    if not plus and _is_short_code(digits, home_region):
+        return Number(raw, f"{home_region}:{digits}", region=home_region)
+    found = _full(raw, text, home_region)
+    if found is None and not plus:
+        found = _full(raw, f"+{digits}", home_region)
+    return found or Number(raw, "")
+
+
+def _full(raw: str, text: str, home_region: str) -> Number | None:
     try:
         parsed = phonenumbers.parse(text, home_region)
     except NumberParseException:
-        return _short(raw, text, home_region)
-    if not phonenumbers.is_possible_number(parsed):
-        return _short(raw, text, home_region)
+        return None
+    # A local-only number is possible too, but the area that it lacks decides whom it reaches.
+    if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
+        return None
+    region = phonenumbers.region_code_for_number(parsed)
+    if region is None:
+        return None
     e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
-    return Number(raw, e164, e164=e164, region=phonenumbers.region_code_for_number(parsed))
+    return Number(raw, e164, e164=e164, region=region)
+
+
+def _is_short_code(digits: str, region: str) -> bool:
+    """A short code means something only inside its region, so the region is part of its key."""
+    if not 2 <= len(digits) <= MAX_SHORT:
+        return False
+    short = phonenumbers.PhoneNumber(
+        country_code=phonenumbers.country_code_for_region(region), national_number=int(digits)
+    )
+    return phonenumbers.is_valid_short_number_for_region(short, region)
 
 
 def _bare(raw: str) -> str:
@@ -71,14 +99,6 @@ def _bare(raw: str) -> str:
     if colon and scheme.lower() in ("sip", "sips", "tel"):
         return re.split(r"[@;]", rest, maxsplit=1)[0].strip()
     return text
-
-
-def _short(raw: str, text: str, region: str) -> Number:
-    """A short code means something only inside its region, so the region is part of the key."""
-    digits = re.sub(r"\D", "", text)
-    if not text.startswith("+") and 2 <= len(digits) <= 6:
-        return Number(raw, f"{region}:{digits}", region=region)
-    return Number(raw, "")
 
 
 def mask(key: str) -> str:

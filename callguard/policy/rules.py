@@ -96,10 +96,12 @@ class Verdict:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why: what blocked a blocked call, what overrode the rest for an emergency, else none."""
+        """Why: what blocked a blocked call; of an allowed one, what overrode the rest for an
+        emergency and what could not be told."""
         if not self.allowed:
             return tuple(f.reason for f in self.findings if f.blocks)
-        return tuple(f.reason for f in self.findings if f.overrides)
+        told = (f for f in self.findings if f.overrides or f.outcome is Outcome.UNKNOWN)
+        return tuple(f.reason for f in told)
 
     @property
     def cause(self) -> int:
@@ -107,7 +109,17 @@ class Verdict:
         return next((f.cause for f in self.findings if f.blocks), CALL_REJECTED)
 
 
-def refusal(rule: str, reason: str, citation: str = "callguard: failure table") -> Verdict:
+FAILURE_TABLE = "callguard: failure table"
+
+
+def refusal(rule: str, reason: str) -> Verdict:
     """A blocking verdict that rests on no rule: the gate itself cannot decide the call."""
-    finding = Finding(rule, Outcome.UNKNOWN, reason, citation, blocks=True)
+    finding = Finding(rule, Outcome.UNKNOWN, reason, FAILURE_TABLE, blocks=True)
     return Verdict(allowed=False, findings=(finding,))
+
+
+def unrecorded(rule: str, reason: str) -> Verdict:
+    """What an inbound call that cannot be decided gets: it is connected, and not recorded."""
+    finding = Finding(rule, Outcome.UNKNOWN, reason, FAILURE_TABLE)
+    obligations = frozenset({Obligation.DO_NOT_RECORD})
+    return Verdict(allowed=True, findings=(finding,), obligations=obligations)

@@ -4,12 +4,13 @@ The file key and the header are durable before Asterisk is told to write the fir
 that whatever it writes can be sealed, by this process or by the one that follows a crash.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import PurePosixPath
 
 import structlog
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from callguard.clock import Clock
 from callguard.ids import uuid7
@@ -28,13 +29,15 @@ EXTENSION = "sln"
 
 @dataclass(frozen=True, slots=True)
 class OpenRecording:
-    """A recording whose audio is not sealed yet."""
+    """A recording whose audio is not sealed yet. ``monitor`` is the id of its MixMonitor, as far
+    as this process has heard it."""
 
     id: str
     call_id: str
     pbx: str
     channel_uniqueid: str
     spool_name: str
+    monitor: str | None = None
 
 
 class Recorder:
@@ -128,10 +131,18 @@ class Recorder:
         try:
             await self._journal.insert(Row(recordings, row), timeout=self._durable_s)
         except NotDurableError as error:
+            # A commit that was under way may still succeed; nobody will record under that row.
+            self._journal.post(work=partial(_forget, recording_id=recording_id))
             self._refuse("not_durable", call_id, str(error))
             return None
         self._open[recording_id] = opened
         return str(folder / opened.spool_name)
+
+    def running(self, asterisk_path: str, monitor: str | None) -> None:
+        """Remembers the MixMonitor that writes that file."""
+        recording = self.by_file(asterisk_path)
+        if recording is not None:
+            self._open[recording.id] = replace(recording, monitor=monitor)
 
     def by_file(self, asterisk_path: str) -> OpenRecording | None:
         """The recording that Asterisk was to write to that file."""
@@ -141,6 +152,10 @@ class Recorder:
     def _refuse(self, fault: str, call_id: str, reason: str = "") -> None:
         self.faults[fault] = self.faults.get(fault, 0) + 1
         log.error("not_recorded", call=call_id, fault=fault, reason=reason or None)
+
+
+def _forget(connection: Connection, recording_id: str) -> None:
+    connection.execute(delete(recordings).where(recordings.c.id == recording_id))
 
 
 def read_open(connection: Connection) -> list[OpenRecording]:

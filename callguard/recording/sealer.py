@@ -34,9 +34,14 @@ from callguard.tenants.tenant import DEFAULT_DAYS
 log = structlog.get_logger(__name__)
 
 SETTLE_S = 0.3
-"""Between two looks at a spool entry; when its size has not changed, Asterisk has let it go."""
+"""Between two looks at a spool entry."""
 
 SETTLE_LOOKS = 20
+
+BURST_S = 2.5
+"""MixMonitor writes in bursts of 32 KiB, two seconds of audio apart: where nobody says whether it
+still has the file open, only a longer silence shows that it does not."""
+
 WORKERS = 2
 READ_BYTES = 1 << 20
 RETRY_S = (1.0, 5.0, 30.0, 60.0)
@@ -135,8 +140,11 @@ class Sealer:
         try:
             done = await asyncio.to_thread(self._seal, row)
         except SpoolEntryMissing:
+            faults = self._recorder.faults
+            faults["recording_lost"] = faults.get("recording_lost", 0) + 1
             log.error("recording_lost", recording=recording.id, call=recording.call_id)
             await self._without_audio(recording, "lost", days)
+            await asyncio.to_thread(self._spool.remove, recording.spool_name)
             return
         if done is None:
             await self._without_audio(recording, "empty", days)
@@ -162,23 +170,25 @@ class Sealer:
         return self._queued.get(recording.id) or self._clock.now()
 
     async def _settle(self, recording: OpenRecording) -> None:
-        """Waits until Asterisk has written the last of what it held. Raises SpoolError when it
-        goes on writing, so that one recording never keeps a worker from the others."""
-        last = -1
+        """Waits until Asterisk has let the spool entry go. Raises SpoolError when it does not, so
+        that one recording never keeps a worker from the others."""
+        last, since = -1, self._clock.monotonic()
         for _ in range(SETTLE_LOOKS):
-            size = await asyncio.to_thread(self._size, recording.spool_name)
-            if size == last:
+            try:
+                writer, size = await asyncio.to_thread(self._look, recording.spool_name)
+            except SpoolEntryMissing:
                 return
-            last = size
+            now = self._clock.monotonic()
+            last, since = (last, since) if size == last else (size, now)
+            if writer is False or (writer is None and now - since >= BURST_S):
+                return
             await asyncio.sleep(SETTLE_S)
         raise SpoolError(f"spool entry {recording.spool_name} is still being written")
 
-    def _size(self, name: str) -> int:
-        try:
-            with self._spool.open(name) as entry:
-                return entry.size()
-        except SpoolEntryMissing:
-            return 0
+    def _look(self, name: str) -> tuple[bool | None, int]:
+        with self._spool.open(name) as entry:
+            size = entry.size()
+        return self._spool.has_writer(name), size
 
     def _seal(self, row: Row[tuple[object, ...]]) -> Sealed | None:
         """In a thread. None for a recording without a sample."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -67,6 +68,8 @@ class Spool:
             status = self.folder.stat(follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode):
             raise SpoolError(f"spool {self.folder} is not a folder")
+        if status.st_uid not in (0, os.geteuid()):
+            raise SpoolError(f"spool {self.folder} belongs to another user")
         mode = stat.S_IMODE(status.st_mode)
         if mode & 0o777 & ~self._mode:
             raise SpoolError(
@@ -120,6 +123,25 @@ class Spool:
             os.close(descriptor)
             raise SpoolError(f"spool entry {name} is not a regular file")
         return SpoolEntry(name, descriptor)
+
+    def has_writer(self, name: str) -> bool | None:
+        """Whether some process still has the entry open to write; None where the system does not
+        say (another owner's file and no CAP_LEASE). Raises SpoolEntryMissing, SpoolError.
+
+        The kernel grants a read lease only while nobody has the file open to write (fcntl(2)); it
+        is given back at once.
+        """
+        with _named_failure("look at", name):
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(self.path(name), flags)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError as error:
+            return True if error.errno == errno.EAGAIN else None
+        finally:
+            os.close(descriptor)
+        return False
 
     def remove(self, name: str) -> bool:
         """Remove an entry for good; False when it was gone already. Raises SpoolError."""

@@ -15,10 +15,12 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 from sqlalchemy import Connection, Table, insert
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from typing_extensions import TypeIs
 
 from callguard.clock import Clock
 from callguard.storage.database import Database
+from callguard.storage.faults import one_line
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -109,6 +111,16 @@ class Journal:
         """
         return cast("T", await self._submit((), work, timeout))
 
+    def post(self, *rows: Row, work: Callable[[Connection], object] | None = None) -> None:
+        """Writes without anybody waiting, after all that was submitted before. What is not kept is
+        logged and counted."""
+        try:
+            done = self._enqueue(rows, work)
+        except NotDurableError as error:
+            log.error("write_not_kept", reason=str(error))
+        else:
+            done.add_done_callback(_tell_not_kept)
+
     async def close(self) -> None:
         """Commits what waits and stops. What cannot be committed fails with NotDurableError."""
         self._closing = True
@@ -116,11 +128,22 @@ class Journal:
         if self._task is not None:
             await self._task
         self._thread.shutdown(wait=False, cancel_futures=True)
-        self._checkpoints.shutdown(wait=True, cancel_futures=True)
+        self._checkpoints.shutdown(wait=False, cancel_futures=True)
 
     async def _submit(
         self, rows: Sequence[Row], work: Callable[[Connection], T] | None, timeout: float
     ) -> object:
+        done = self._enqueue(rows, work)
+        try:
+            async with asyncio.timeout(timeout):
+                return await done
+        except TimeoutError as error:
+            self._failures += 1
+            raise NotDurableError(f"not durable within {timeout:g} s") from error
+
+    def _enqueue(
+        self, rows: Sequence[Row], work: Callable[[Connection], object] | None
+    ) -> "asyncio.Future[object]":
         if self._closing:
             raise NotDurableError("the journal is closed")
         if len(self._waiting) >= PENDING:
@@ -128,12 +151,7 @@ class Journal:
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(done, tuple(rows), work))
         self._wake.set()
-        try:
-            async with asyncio.timeout(timeout):
-                return await done
-        except TimeoutError as error:
-            self._failures += 1
-            raise NotDurableError(f"not durable within {timeout:g} s") from error
+        return done
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -163,7 +181,7 @@ class Journal:
         try:
             self._database.checkpoint(emptying=False)
         except Exception as error:
-            log.warning("checkpoint_failed", reason=_reason(error))
+            log.warning("checkpoint_failed", reason=one_line(error))
 
     def _next_group(self) -> list[_Write[object]]:
         group: list[_Write[object]] = []
@@ -179,9 +197,13 @@ class Journal:
                 self._connection = self._database.writer()
             with self._connection.begin():
                 return _apply(self._connection, group)
-        except OperationalError as error:
-            self._disconnect()
-            return [error] * len(group)
+        except DBAPIError as error:
+            if not isinstance(error, (IntegrityError, DataError)):
+                self._disconnect()
+                return [error] * len(group)
+            if len(group) == 1:
+                return [error]
+            return [result for write in group for result in self._commit([write])]
         except Exception as error:
             if len(group) == 1:
                 return [error]
@@ -195,17 +217,19 @@ class Journal:
 
     def _settle(self, group: Sequence[_Write[object]], results: Sequence[object]) -> None:
         failed: Exception | None = None
+        kept = 0
         for write, result in zip(group, results, strict=True):
-            if isinstance(result, OperationalError):
+            kept += not isinstance(result, Exception)
+            if _is_failing(result):
                 failed = result
-                reason = _reason(result)
+                reason = one_line(result)
                 if not write.done.done():
                     write.done.set_exception(NotDurableError(reason))
             elif write.done.done():
                 continue
             elif isinstance(result, Exception):
                 error = (
-                    NotDurableError(_reason(result))
+                    NotDurableError(one_line(result))
                     if isinstance(result, SQLAlchemyError)
                     else result
                 )
@@ -218,12 +242,12 @@ class Journal:
                 log.info("database_writes_again")
             self._failing = None
             self._commits += 1
-            self._writes += len(group)
+            self._writes += kept
         else:
             self._failures += len(group)
             if self._failing is None:
-                log.error("database_does_not_write", reason=_reason(failed))
-            self._failing = _reason(failed)
+                log.error("database_does_not_write", reason=one_line(failed))
+            self._failing = one_line(failed)
 
 
 def _apply(connection: Connection, group: Iterable[_Write[object]]) -> list[object]:
@@ -248,6 +272,11 @@ def _flush(connection: Connection, gathered: dict[Table, list[Mapping[str, objec
     gathered.clear()
 
 
-def _reason(error: Exception) -> str:
-    origin = getattr(error, "orig", None)
-    return str(origin if origin is not None else error).splitlines()[0]
+def _is_failing(result: object) -> TypeIs[DBAPIError]:
+    """Whether the database itself failed, and not only one row or one piece of work."""
+    return isinstance(result, DBAPIError) and not isinstance(result, (IntegrityError, DataError))
+
+
+def _tell_not_kept(done: "asyncio.Future[object]") -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.error("write_not_kept", reason=one_line(error))

@@ -1,9 +1,9 @@
 """All tenants in memory, so that a call is placed with its tenant without asking the database."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, func, select
 
 from callguard.storage.schema import (
@@ -23,6 +23,7 @@ class _Image:
     tenants: dict[str, Tenant]
     numbers: dict[str, str]
     endpoints: dict[str, str]
+    faults: tuple[str, ...] = ()
 
 
 class TenantDirectory:
@@ -30,6 +31,12 @@ class TenantDirectory:
 
     def __init__(self) -> None:
         self._image = _Image((), {}, {}, {})
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """One line for each tenant whose settings this version cannot read; its calls are those
+        of an unknown tenant."""
+        return self._image.faults
 
     def get(self, tenant_id: str) -> Tenant | None:
         return self._image.tenants.get(tenant_id)
@@ -81,13 +88,17 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
     retention: dict[str, dict[str, int]] = defaultdict(dict)
     for row in connection.execute(select(tenant_retention)):
         retention[row.tenant_id][row.data_class] = row.days
-    found = {}
+    found, faults = {}, list[str]()
     for row in connection.execute(select(tenants)):
-        values = row.settings if isinstance(row.settings, dict) else json.loads(row.settings)
+        try:
+            settings = TenantSettings.model_validate(row.settings)
+        except ValidationError as error:
+            faults.append(f"tenant {row.id} cannot be read: {error.errors()[0]['msg']}")
+            continue
         found[row.id] = Tenant(
             id=row.id,
             name=row.name,
-            settings=TenantSettings.model_validate(values),
+            settings=settings,
             recipients=tuple(recipients[row.id]),
             retention=dict(retention[row.id]),
         )
@@ -95,4 +106,4 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
     endpoints = {
         row.endpoint: row.tenant_id for row in connection.execute(select(tenant_endpoints))
     }
-    return _Image(stamp, found, numbers, endpoints)
+    return _Image(stamp, found, numbers, endpoints, tuple(faults))

@@ -84,7 +84,7 @@ def test_a_database_that_another_process_holds_is_one_line_without_its_statement
     said = acme(*command)
     locker.execute("ROLLBACK")
     locker.close()
-    said.refused("callguard: the database: database is locked\n")
+    said.refused("callguard: database is locked\n")
     assert acme(*command).code == 0
 
 

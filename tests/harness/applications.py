@@ -126,9 +126,14 @@ async def _mixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> 
     file, options, *command = [*split_arguments(data), ""]
     if any(command):
         raise DialplanError(f"MixMonitor runs a shell command: {command}")
+    variable = re.search(r"i\((\w+)\)", options)
+    if variable:
+        options = options.replace(variable[0], "")
     if set(options) - {"b"}:
         raise NotSimulated(f"MixMonitor options {options!r}")
-    interpreter.pbx.media.start_recording(channel, file, bridged_only="b" in options)
+    identity = interpreter.pbx.media.start_recording(channel, file, bridged_only="b" in options)
+    if variable:
+        channel.variables.set(variable[1], identity)
 
 
 async def _stopmixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -34,7 +34,7 @@ def new_number() -> str:
     return str(next(_FICTIONAL))
 
 
-def eventually(look: Callable[[], T], *, timeout: float = 10.0) -> T:
+def eventually(look: Callable[[], T | None], *, timeout: float = 10.0) -> T:
     """What `look` answers, once that is true. Raises TimeoutError with its last answer."""
     deadline = time.monotonic() + timeout
     while not (answer := look()):
@@ -83,13 +83,19 @@ class GuardedPbx:
     """Make it with a running PBX, then `open()` it; the notice is a tone of `NOTICE_S` seconds."""
 
     def __init__(
-        self, pbx: Asterisk, folder: Path, *, watchdog_s: float = 2.0, ami_port: int | None = None
+        self,
+        pbx: Asterisk,
+        folder: Path,
+        *,
+        watchdog_s: float = 2.0,
+        ami_port: int | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self.pbx = pbx
         self.keys = folder / "keys"
         self.keys.mkdir(parents=True)
         self.callguard = Callguard(
-            folder / "callguard", pbx, watchdog_s=watchdog_s, ami_port=ami_port
+            folder / "callguard", pbx, watchdog_s=watchdog_s, ami_port=ami_port, within=within
         )
         (folder / "parties").mkdir()
         self.telephony = Telephony(pbx, folder / "parties")
@@ -198,7 +204,7 @@ class GuardedPbx:
 
     def seconds(self, recording: Row) -> float:
         """How long a sealed recording is."""
-        return (recording["plain_bytes"] - audio.WAV_HEADER) / 2 / audio.RATE
+        return float((recording["plain_bytes"] - audio.WAV_HEADER) / 2 / audio.RATE)
 
     def logged(self, event: str) -> list[str]:
         """The lines of callguard's log that tell of this event."""

@@ -1,4 +1,4 @@
-"""Short prompts for the laboratory: a tone in place of a voice, in the manifest callguard checks."""
+"""Short prompts for the laboratory: tones in place of a voice, with the manifest they need."""
 
 from __future__ import annotations
 

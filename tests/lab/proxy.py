@@ -68,6 +68,7 @@ def _relay(source: socket.socket, sink: socket.socket) -> None:
             sink.sendall(data)
     _shut(source)
     _shut(sink)
+    source.close()
 
 
 def _shut(end: socket.socket) -> None:

@@ -35,6 +35,7 @@ secret_file = "{secret}"
 spool = "{asterisk_spool}"
 prompts = "{asterisk_prompts}"
 cdr_file = "{cdr}"
+lease_file = true
 
 [agi]
 port = {agi}
@@ -65,13 +66,16 @@ class Callguard:
         *,
         watchdog_s: float = 2.0,
         ami_port: int | None = None,
+        within: Sequence[str] = (),
     ) -> None:
+        """`within`: a command that runs the service, in surroundings of its own."""
         self.folder = folder
         self.pbx = pbx
         self.data = folder / "data"
         self.config = folder / "callguard.toml"
         self.log = folder / "callguard.log"
         self.url = ""
+        self._within = tuple(within)
         self._process: subprocess.Popen[str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         secret = folder / "manager.secret"
@@ -115,7 +119,7 @@ class Callguard:
         """Run the service until it says that it serves and, if `leased`, Asterisk has its lease."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_COMMAND, "serve", "--config", str(self.config)],
+                [*self._within, *_COMMAND, "serve", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -187,7 +191,8 @@ class Callguard:
     def get(self, path: str) -> tuple[int, str]:
         """A page: its status and text."""
         try:
-            with urllib.request.urlopen(self.url.rstrip("/") + path, timeout=10) as answer:
+            where = self.url.rstrip("/") + path
+            with urllib.request.urlopen(where, timeout=10) as answer:  # noqa: S310 - our own page
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -14,7 +14,8 @@ from tests.lab.sipp import Talk
 
 pytestmark = pytest.mark.lab
 
-OUTAGE_S = 10.0
+OUTAGE_S = 4.5
+"""Longer than the lease over AMI lasts."""
 LOOK_S = 4.0
 DOWN = "the manager connection is down"
 
@@ -59,17 +60,16 @@ def test_a_cut_in_the_middle_of_a_call_costs_nothing(remote: GuardedPbx, network
     eventually(lambda: not alarmed(remote))
 
 
-def test_ten_seconds_without_ami_block_no_call(remote: GuardedPbx, network: Proxy) -> None:
+def test_a_long_outage_of_ami_blocks_no_call(remote: GuardedPbx, network: Proxy) -> None:
     """The lease goes by file too, longer than the one over AMI lasts."""
     early, late, caller = new_number(), new_number(), new_number()
     network.cut()
     lost_at = time.monotonic()
     first = remote.outbound(early, talk_ms=500)
-    time.sleep(max(0.0, lost_at + OUTAGE_S - 2.5 - time.monotonic()))  # for the lease over AMI
+    time.sleep(max(0.0, lost_at + OUTAGE_S - time.monotonic()))  # the outage is what is tested
     assert alarmed(remote)
     second = remote.outbound(late, talk_ms=500)
     third = remote.inbound(caller, talk_ms=500)
-    assert time.monotonic() - lost_at > OUTAGE_S - 1
     assert remote.callguard.get("/readyz")[0] == 200
     network.mend()
 
