@@ -323,6 +323,8 @@ class Service:
 
     def _standing_alarms(self, prompt_faults: tuple[str, ...]) -> tuple[str, ...]:
         alarms = [f"prompt: {fault}" for fault in prompt_faults]
+        if not self.database.is_private():
+            alarms.append("the database can be read by other users of this machine")
         if not self.spool.is_in_memory():
             alarms.append(f"the spool {self.spool.folder} is on a disk: plaintext reaches it")
         known = {recording.spool_name for recording in self.recorder.in_progress()}

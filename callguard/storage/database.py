@@ -1,10 +1,12 @@
 """Connections: one writing engine and one reading engine on the same database."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -39,6 +41,19 @@ class Database:
         event.listen(self._engine, "begin", _begin_sqlite)
         self._writing = self._engine.execution_options(callguard_writes=True)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
+
+    def make_private(self) -> None:
+        """Creates the file of a SQLite database for its owner alone, before SQLite would create
+        it for everybody; its log and its index take the same mode. Raises OSError."""
+        if self.url.database and self.url.database != ":memory:":
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            os.close(os.open(self.url.database, flags, 0o600))
+
+    def is_private(self) -> bool:
+        """Whether nobody but the owner may read the file."""
+        if not self.url.database or self.url.database == ":memory:":
+            return True
+        return Path(self.url.database).stat().st_mode & 0o077 == 0
 
     @property
     def engine(self) -> Engine:

@@ -20,6 +20,7 @@ def _config() -> Config:
 def upgrade(database: Database) -> None:
     """Creates or upgrades the schema. Raises sqlalchemy.exc.OperationalError if it cannot."""
     config = _config()
+    database.make_private()
     with database.writing() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
