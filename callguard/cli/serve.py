@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,8 +14,9 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.config import Settings
-from callguard.service import Service
-from callguard.service import serve as run_service
+
+if TYPE_CHECKING:
+    from callguard.service import Service
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -33,12 +34,18 @@ def serve(
     ] = "info",
 ) -> None:
     """Run the service. Prints one line with its address once calls can come."""
+    # The whole service takes as long to import as everything else; only this command needs it.
+    from callguard.service import ServiceError
+    from callguard.service import serve as run_service
+
     log_to_stderr(log_level)
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # a read lease on a spool entry that is broken
     settings = Settings.load(config)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         try:
             runner.run(run_service(settings, SystemClock(), _ready))
+        except ServiceError as error:
+            raise CommandError(str(error)) from error
         except ExceptionGroup as failed:
             first: BaseException = failed
             while isinstance(first, BaseExceptionGroup):
@@ -46,6 +53,6 @@ def serve(
             raise CommandError(f"a room failed: {type(first).__name__}: {first}") from failed
 
 
-def _ready(service: Service) -> None:
+def _ready(service: "Service") -> None:
     web = service.settings.web
     typer.echo(f"callguard serves: http://{web.host}:{service.web_port}/")

@@ -26,7 +26,6 @@ from callguard.recording.keys import KeyStoreError
 from callguard.recording.objects import ObjectStoreError
 from callguard.recording.reading import RecordingError
 from callguard.recording.spool import SpoolError
-from callguard.service import ServiceError
 from callguard.storage.database import Database, DatabaseError
 from callguard.storage.journal import NotDurableError
 from callguard.storage.migrate import check
@@ -50,7 +49,6 @@ FAILURES = (
     OSError,
     PromptError,
     RecordingError,
-    ServiceError,
     SpoolError,
     SQLAlchemyError,
     TenantError,

@@ -16,8 +16,8 @@ from tests.lab.sipp import Outcome, Talk
 
 OPTED_OUT = "12025550155"
 EMERGENCY = "911"
-TALK = Talk(2000)
-NOTICE_S = 5.0
+TALK = Talk(1500)
+NOTICE_S = 4.6
 """Longer than any shipped notice."""
 
 Scene = Callable[["RealStage"], tuple[str, bool, float]]
@@ -148,9 +148,9 @@ SCENES: dict[str, Scene] = {
     "outbound opted out": lambda stage: _outbound(stage, OPTED_OUT),
     "outbound emergency": lambda stage: _outbound(stage, EMERGENCY),
     "inbound notice": lambda stage: _inbound(stage, NOTICE_S),
-    "inbound hang-up in notice": lambda stage: _inbound(stage, -0.5),
+    "inbound hang-up in notice": lambda stage: _inbound(stage, 0.0),
     "outbound callguard stopped": lambda stage: _stopped(stage, lambda: _outbound(stage, PARTY)),
     "inbound callguard stopped": lambda stage: _stopped(stage, lambda: _inbound(stage, 0.0)),
     "outbound callguard frozen": lambda stage: _frozen(stage, lambda: _outbound(stage, PARTY)),
-    "inbound callguard frozen": lambda stage: _frozen(stage, lambda: _inbound(stage, 3.0)),
+    "inbound callguard frozen": lambda stage: _frozen(stage, lambda: _inbound(stage, 2.5)),
 }
