@@ -71,6 +71,8 @@ def test_a_secret_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes
         ("colour = 1", "colour"),
         ('home_region = "gb"', "home_region"),
         ('home_region = "GBR"', "home_region"),
+        ('home_region = "UK"', "home_region"),  # reserved for Britain, and no numbering plan's
+        ('home_region = "001"', "home_region"),
         ("[agi]\nport = 65536", "agi.port"),
         ("[agi]\nport = -1", "agi.port"),
         ('[agi]\nport = "many"', "agi.port"),

@@ -107,6 +107,22 @@ def test_a_stopped_parent_is_killed_too(parent: Parent) -> None:
         parent.end()
 
 
+@pytest.mark.parametrize("planted", ["select.py", "callguard/watchdog.py"])
+def test_nothing_that_lies_in_the_working_folder_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """``python -m`` looks there first, unless it is told not to."""
+    trap = tmp_path / planted
+    trap.parent.mkdir(exist_ok=True)
+    (trap.parent / "__init__.py").touch()
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w').close()\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    dog = Watchdog(30)
+    dog.close()
+    assert dog._process.returncode == 0
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_a_parent_that_ends_leaves_no_watchdog_behind(parent: Parent) -> None:
     try:
         parent.tell("close")

@@ -132,6 +132,30 @@ def test_what_is_no_record_is_refused_in_one_short_line(text: str) -> None:
     assert len(str(caught.value)) < 200
 
 
+SECRET = "+442079460123"
+LEAKS = {
+    "every column": ",".join([f'"{SECRET}"'] * len(COLUMNS)),
+    "one column too many": line() + f',"{SECRET}"',
+    "a line torn off": f'sip:{SECRET}@carrier,"x"',
+    "a number for a start": line(start=SECRET * 2),
+    "a number for an end": line(end=f"{SECRET}x"),
+    "a number for an answer": line(answer=f"sip:{SECRET}"),
+    "a number for a duration": line(duration=f"sip:{SECRET}"),
+    "a duration too large": line(duration="442079460123999"),
+    "a number for what was billed": line(billsec=f"sip:{SECRET}"),
+    "a number for a sequence": line().replace('"1","017f', f'"{SECRET}x","017f'),
+    "a number for an id": line(uniqueid=SECRET * 20),
+}
+
+
+@pytest.mark.parametrize("text", LEAKS.values(), ids=LEAKS.keys())
+def test_the_reason_of_a_refusal_quotes_nothing_of_the_record(text: str) -> None:
+    """It goes to the log, where no telephone number may be."""
+    with pytest.raises(RecordError) as caught:
+        from_line(text)
+    assert "2079460123" not in str(caught.value)
+
+
 @given(st.text(), st.text())
 def test_nobody_makes_a_record_up_by_a_line_break_in_a_field(before: str, after: str) -> None:
     """The parts of a torn line are no records, whatever a caller put into the field."""

@@ -29,12 +29,23 @@ def telephony(pbx: Asterisk, tmp_path: Path) -> Telephony:
     return Telephony(pbx, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPbx]:
+    """Master key, database, tenant and keys, made once; it never serves."""
+    folder = tmp_path_factory.mktemp("furnished")
+    pbx = Asterisk(folder / "pbx")
+    yield GuardedPbx(pbx, folder).furnish()
+    pbx.close()
+
+
 @pytest.fixture(scope="module")
-def guarded(pbx: Asterisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPbx]:
+def guarded(
+    pbx: Asterisk, furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GuardedPbx]:
     """That PBX with callguard beside it, serving, and its tenant."""
     beside = GuardedPbx(pbx, tmp_path_factory.mktemp("guarded"))
     try:
-        yield beside.open()
+        yield beside.open(furnished)
     finally:
         beside.close()
 

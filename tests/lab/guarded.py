@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,17 +100,22 @@ class GuardedPbx:
         )
         (folder / "parties").mkdir()
         self.telephony = Telephony(pbx, folder / "parties")
-        self.recipient = ""
 
     def furnish(self) -> Self:
         """Prompts, a tenant, and a post-quantum key that callguard does not hold."""
         write_prompts(self.pbx.prompts, NOTICE_S)
-        self.recipient = stock_age.new_key(self.keys)
-        self.callguard.furnish("--recipient", self.recipient, "--number", LINE)
+        recipient = stock_age.new_key(self.keys)
+        self.callguard.furnish("--recipient", recipient, "--number", LINE)
         return self
 
-    def open(self) -> Self:
-        self.furnish()
+    def open(self, furnished: Self | None = None) -> Self:
+        """Serve; with what another, which never served, was furnished with, to save time."""
+        if furnished is None:
+            self.furnish()
+        else:
+            write_prompts(self.pbx.prompts, NOTICE_S)
+            shutil.copytree(furnished.keys, self.keys, dirs_exist_ok=True)
+            shutil.copytree(furnished.callguard.data, self.callguard.data)
         self.callguard.start()
         return self
 

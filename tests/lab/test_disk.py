@@ -31,7 +31,9 @@ exec "$@"
 
 
 @pytest.fixture(scope="module")
-def cramped(pbx: Asterisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPbx]:
+def cramped(
+    pbx: Asterisk, furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GuardedPbx]:
     """callguard whose data lie on a small disk that only it sees."""
     folder = tmp_path_factory.mktemp("cramped")
     unshare = ["unshare", "--mount"]
@@ -41,7 +43,7 @@ def cramped(pbx: Asterisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     within = [*unshare, "sh", "-c", _ON_A_SMALL_DISK, str(data), SIZE]
     beside = GuardedPbx(pbx, folder, within=within)
     try:
-        yield beside.open()
+        yield beside.open(furnished)
     finally:
         beside.close()
 

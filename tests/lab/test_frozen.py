@@ -21,10 +21,12 @@ LEASE_S = 3.0
 
 
 @pytest.fixture(scope="module")
-def unwatched(pbx: Asterisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPbx]:
+def unwatched(
+    pbx: Asterisk, furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GuardedPbx]:
     beside = GuardedPbx(pbx, tmp_path_factory.mktemp("unwatched"), watchdog_s=0)
     try:
-        yield beside.open()
+        yield beside.open(furnished)
     finally:
         beside.close()
 

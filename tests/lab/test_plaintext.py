@@ -25,7 +25,7 @@ WINDOW = 64
 def recorded(guarded: GuardedPbx) -> tuple[str, Row]:
     """A number that was called, and the recording of that call, longer than one age chunk."""
     number = new_number()
-    guarded.outbound(number, talk_ms=4500)
+    guarded.outbound(number, talk_ms=4200)
     (recording,) = guarded.settled(number).recordings
     assert recording["plain_bytes"] > 64 * 1024
     return number, recording

@@ -18,6 +18,13 @@ from callguard.policy.numbers import mask, parse_number
         ("tel:+442079460123", "GB", "+442079460123"),
         ("03-1234567", "IL", "+97231234567"),
         ("1800", "IL", "IL:1800"),
+        ("442079460123", "GB", "+442079460123"),
+        ("442079460123", "US", "+442079460123"),
+        ("4930123456", "GB", "+4930123456"),
+        ("004930123456", "GB", "+4930123456"),
+        ("2025550123", "US", "+12025550123"),
+        ("12025550123", "US", "+12025550123"),
+        ("61234567", "DK", "+4561234567"),
     ],
 )
 def test_one_subject_has_one_key_however_it_is_dialled(raw: str, region: str, key: str) -> None:
@@ -34,6 +41,28 @@ def test_emergency_numbers_of_the_region_are_known(raw: str, region: str) -> Non
 @pytest.mark.parametrize("raw", ["9116666666", "999123", "+44112", "0112", "1122"])
 def test_a_number_that_only_begins_like_an_emergency_is_none(raw: str) -> None:
     assert not parse_number(raw, "GB").emergency
+
+
+@pytest.mark.parametrize(
+    ("raw", "region"),
+    [
+        ("79460123", "GB"),
+        ("9460123", "GB"),
+        ("460123", "GB"),
+        ("5550123", "US"),
+        ("+120255501234", "US"),
+        ("+1202555012", "US"),
+    ],
+)
+def test_the_local_part_of_a_number_names_nobody(raw: str, region: str) -> None:
+    """Which area it is completed with is the carrier's to say, so no opt-out could be found."""
+    assert not parse_number(raw, region).known
+
+
+@pytest.mark.parametrize("raw", ["+112", "+999", "+190"])
+def test_no_emergency_number_has_a_plus(raw: str) -> None:
+    assert not parse_number(raw, "GB").emergency
+    assert not parse_number(raw, "BR").known
 
 
 @pytest.mark.parametrize("raw", ["", "anonymous", "Restricted", "sip:anonymous@anonymous.invalid"])

@@ -145,6 +145,58 @@ def test_an_entry_is_read_while_it_grows(ready: Spool) -> None:
             assert entry.read(6, 10) == b"ghi"
 
 
+def test_a_folder_of_another_user_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns it can put there what they like, and read all that comes."""
+    folder.mkdir(mode=0o700)
+    owner = folder.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    if owner == 0:  # root's own folder is nobody's trap
+        Spool(folder, floor=1).prepare()
+        os.chown(folder, 65_534, -1)
+    with pytest.raises(SpoolError, match="belongs to another user"):
+        Spool(folder, floor=1).prepare()
+
+
+def test_an_entry_has_a_writer_until_every_writer_has_closed_it(ready: Spool) -> None:
+    name = ready.new_name()
+    with ready.path(name).open("wb") as asterisk:
+        with ready.path(name).open("ab"):
+            assert ready.has_writer(name) is True
+        assert ready.has_writer(name) is True
+        asterisk.write(b"x")
+    assert ready.has_writer(name) is False
+    with ready.path(name).open("rb"):
+        assert ready.has_writer(name) is False
+
+
+def test_asking_for_a_writer_leaves_no_lease_behind(ready: Spool) -> None:
+    """A lease that stayed would stop the next one who opens the entry, and signal this process."""
+    name = _entry(ready, b"x")
+    assert ready.has_writer(name) is False
+    descriptor = os.open(ready.path(name), os.O_WRONLY | os.O_NONBLOCK)  # EWOULDBLOCK if leased
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EINVAL, errno.ENOLCK])
+def test_where_the_system_grants_no_lease_the_writer_is_unknown(
+    ready: Spool, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    name = _entry(ready, b"x")
+
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(spool.fcntl, "fcntl", refuse)
+    assert ready.has_writer(name) is None
+
+
+def test_an_entry_that_is_not_there_has_no_writer_to_tell_of(ready: Spool) -> None:
+    with pytest.raises(SpoolEntryMissing, match="there is none"):
+        ready.has_writer(ready.new_name())
+
+
 def _entry(ready: Spool, data: bytes) -> str:
     name = ready.new_name()
     ready.path(name).write_bytes(data)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from callguard.storage import journal as journal_module
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError, Row
+from callguard.storage.migrate import upgrade
 from callguard.storage.schema import cdr_cursors, tenant_numbers
 from tests.clock import HandClock
 
@@ -124,6 +125,28 @@ async def test_a_full_disk_is_not_durable_and_heals(database: Database, journal:
     await journal.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1073741823") and None)
     await journal.insert(a_row("a"))
     assert journal.state().failing is None
+
+
+async def test_a_database_that_is_corrupt_is_failing(tmp_path: Path, clock: HandClock) -> None:
+    """SQLite calls it malformed: the database's failure, and not that of the row."""
+    url = f"sqlite:///{tmp_path / 'callguard.db'}"
+    database = Database(url)
+    upgrade(database)
+    database.checkpoint()
+    database.close()
+    file = tmp_path / "callguard.db"
+    sound = file.read_bytes()
+    file.write_bytes(sound[:8192] + b"\xff" * (len(sound) - 8192))
+    corrupt = Database(url)
+    journal = Journal(corrupt, clock)
+    journal.start()
+    for name in ("a", "b"):
+        with pytest.raises(NotDurableError, match="malformed"):
+            await journal.insert(a_row(name))
+    assert "malformed" in (journal.state().failing or "")
+    assert journal.state().writes == 0
+    await journal.close()
+    corrupt.close()
 
 
 async def test_who_gave_up_waiting_does_not_find_it_written_later(

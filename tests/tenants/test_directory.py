@@ -156,3 +156,23 @@ def test_recordings_are_sealed_for_the_newest_own_key_and_all_outside_ones(
     acme = directory.get("acme")
     assert acme is not None
     assert acme.recipients == ("own-2", "outside-1", "outside-2")
+
+
+def test_a_tenant_whose_settings_cannot_be_read_takes_no_other_down(
+    directory: TenantDirectory, database: Database, clock: HandClock, tenant: str
+) -> None:
+    add_tenant(database, clock, "other")
+    unknown = {"home_region": "GB", "of_a_later_version": True}
+    clock.advance(1)
+    with database.writing() as connection:
+        connection.execute(
+            update(tenants)
+            .where(tenants.c.id == tenant)
+            .values(settings=unknown, updated_at=clock.now())
+        )
+    refresh(directory, database)
+    assert directory.get(tenant) is None
+    assert [found.id for found in directory.all()] == ["other"]
+    (fault,) = directory.faults
+    assert fault.startswith(f"tenant {tenant} cannot be read: ")
+    assert "\n" not in fault

@@ -1,0 +1,168 @@
+"""Feature codes in the middle of a call: *91 ends the recording, *92 opts the other party out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from callguard.storage.schema import calls, opt_outs, recordings
+from tests.gate.forged import ask
+from tests.gate.forwarding import forwarded_call, forwarding_house
+from tests.harness.playbook import SPOOL, Call
+from tests.harness.recorder import RATE
+from tests.harness.virtual import virtual_time
+from tests.house import NOTICE, PARTY, PROMPTS, WAV_HEADER, House, house
+
+BEEP = "beep"
+OPTOUT_DONE = f"{PROMPTS}/en/optout-done-1"
+
+
+@asynccontextmanager
+async def conversing(folder: Path) -> AsyncIterator[tuple[House, Call]]:
+    """An announced outbound call that has been recorded for two seconds. The recording is on the
+    party's channel."""
+    async with house(folder) as home:
+        home.pbx.asterisk.media.prompts.lengths[BEEP] = RATE // 4
+        home.pbx.asterisk.globals["CALLGUARD_LEASE_FILE"] = f"{SPOOL}/alive"
+        call = home.pbx.outbound(PARTY, tenant="acme")
+        await call.carrier_answers()
+        await call.hears_all(NOTICE)
+        await call.talk(seconds=2)
+        yield home, call
+
+
+async def loses_ami(home: House) -> None:
+    home.pbx.manager.refuse_logins = True
+    home.pbx.network.drop_ami()
+    await asyncio.sleep(1)
+
+
+def beeps(call: Call) -> list[str]:
+    return [heard.channel for heard in call.heard if heard.prompt == BEEP]
+
+
+def is_recorded(call: Call) -> bool:
+    return any(recorder.running for recorder in call.recorders)
+
+
+async def sealed_seconds(home: House) -> float:
+    await home.settled()
+    row = home.one(recordings)
+    assert row["state"] == "sealed"
+    return float(row["plain_bytes"] - WAV_HEADER) / (2 * RATE)
+
+
+@virtual_time
+async def test_the_recorded_party_stops_the_recording_without_the_manager(tmp_path: Path) -> None:
+    async with conversing(tmp_path) as (home, call):
+        await loses_ami(home)
+        await call.presses("*91", by="party")
+        assert not is_recorded(call)
+        assert beeps(call) == [call.side("party").name]
+        await call.talk(seconds=30)
+        await call.hangs_up("party")
+        await call.ended()
+        seconds = await sealed_seconds(home)
+    assert 2 < seconds < 5
+
+
+@virtual_time
+async def test_the_agent_stops_the_recording_of_the_other_channel(tmp_path: Path) -> None:
+    async with conversing(tmp_path) as (home, call):
+        await call.presses("*91", by="agent")
+        assert not is_recorded(call)
+        assert beeps(call) == [call.side("agent").name]
+        await call.talk(seconds=30)
+        await call.hangs_up("party")
+        await call.ended()
+        assert await sealed_seconds(home) < 5
+
+
+@virtual_time
+async def test_what_could_not_be_stopped_is_as_soon_as_the_manager_is_back(tmp_path: Path) -> None:
+    async with conversing(tmp_path) as (home, call):
+        await loses_ami(home)
+        await call.presses("*91", by="agent")
+        assert is_recorded(call)
+        faults = dict(home.service.gate.counts.faults)
+        home.pbx.manager.refuse_logins = False
+        while home.service.pbxs["asterisk"].session.state != "up":
+            await asyncio.sleep(0.1)
+        assert not is_recorded(call)
+        await call.talk(seconds=30)
+        await call.hangs_up("party")
+        outcome = await call.ended()
+        assert await sealed_seconds(home) == outcome.recorded_samples / RATE
+    assert beeps(call) == []
+    assert faults == {"recording_not_stopped": 1}
+
+
+@virtual_time
+async def test_a_code_pressed_twice_is_answered_twice(tmp_path: Path) -> None:
+    async with conversing(tmp_path) as (home, call):
+        await call.presses("*91", by="party")
+        await call.presses("*91", by="agent")
+        await call.hangs_up("party")
+        await call.ended()
+        faults = home.service.gate.counts.faults
+    assert len(beeps(call)) == 2
+    assert faults == {}
+
+
+@virtual_time
+async def test_both_recordings_of_a_call_that_was_passed_on_stop(tmp_path: Path) -> None:
+    async with forwarding_house(tmp_path) as home:
+        call = await forwarded_call(home)
+        await call.talk(seconds=2)
+        running = [recorder for recorder in call.recorders if recorder.running]
+        await call.presses("*91", by="party")
+        still = [recorder for recorder in call.recorders if recorder.running]
+        await call.talk(seconds=30)
+        await call.hangs_up("party")
+        await call.ended()
+        await home.settled()
+        rows = home.rows(recordings)
+    assert (len(running), still) == (2, [])
+    assert [row["state"] for row in rows] == ["sealed", "sealed"]
+    assert all(row["plain_bytes"] < 10 * 2 * RATE for row in rows)
+
+
+@virtual_time
+async def test_an_opt_out_in_the_call_is_confirmed_and_binds(tmp_path: Path) -> None:
+    async with conversing(tmp_path) as (home, call):
+        await call.presses("*92", by="agent")
+        confirmed = [h.channel for h in call.heard if (h.prompt, h.whole) == (OPTOUT_DONE, True)]
+        await call.hangs_up("agent")
+        await call.ended()
+        wish = home.one(opt_outs)
+        again = await home.pbx.outbound(PARTY, tenant="acme").ended()
+    assert confirmed == [call.side("agent").name]
+    assert (wish["subject"], wish["channel"], wish["actor"]) == (PARTY, "feature_code", "subject")
+    assert not again.carrier_invited
+
+
+@virtual_time
+async def test_an_action_that_is_none_is_counted_and_does_nothing(tmp_path: Path) -> None:
+    async with conversing(tmp_path) as (home, call):
+        call_id = home.one(calls)["id"]
+        said = await ask(home.pbx, f"feature?pbx=asterisk&call={call_id}&action=dance")
+        assert is_recorded(call)
+        assert home.service.gate.counts.faults == {"unknown_feature": 1}
+        await call.hangs_up("party")
+        await call.ended()
+        wishes = home.rows(opt_outs)
+    assert (said, wishes) == ([], [])
+
+
+@virtual_time
+async def test_a_code_for_a_call_that_is_none_is_counted_and_does_nothing(tmp_path: Path) -> None:
+    unknown = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+    async with house(tmp_path) as home:
+        await home.whole_call()
+        ended = home.one(calls)["id"]
+        for call_id in ("", "x", unknown, ended):
+            said = await ask(home.pbx, f"feature?pbx=asterisk&call={call_id}&action=optout")
+            assert said == []
+        faults, wishes = home.service.gate.counts.faults, home.rows(opt_outs)
+    assert faults == {"feature_without_call": 4}
+    assert wishes == []
