@@ -16,6 +16,7 @@ from callguard.gate.dialogue import answer
 from callguard.gate.room import Gate
 from callguard.optout.image import OptOutImage
 from callguard.policy.packs import shipped_packs
+from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.migrate import upgrade
@@ -33,7 +34,19 @@ class _NoRecordings:
     def abandon(self, asterisk_path: str) -> None:
         raise AssertionError("nothing was begun")
 
-    async def stop(self, call: Call) -> bool:
+    def lives(self, call: Call) -> bool:
+        return False
+
+    def running(self, asterisk_path: str, monitor: str | None) -> None:
+        raise AssertionError("nothing was begun")
+
+    def in_progress(self, call: Call, channel_uniqueid: str) -> tuple[OpenRecording, ...]:
+        return ()
+
+    def stopped(self, recording: OpenRecording) -> None:
+        raise AssertionError("nothing was begun")
+
+    async def stop(self, recording: OpenRecording) -> bool:
         return False
 
 

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
+from collections.abc import Callable, Coroutine
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -22,14 +21,14 @@ from callguard.cdr.keeper import CallRecordKeeper
 from callguard.clock import Clock
 from callguard.config import ConfigError, Settings
 from callguard.consent.prompts import PromptLibrary
+from callguard.follower import Follower
 from callguard.gate.dialogue import answer
 from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.gate.lease import Lease
 from callguard.gate.pbx import Pbx
 from callguard.gate.recordings import CallRecordings
 from callguard.gate.room import Gate
-from callguard.optout.events import after
-from callguard.optout.image import PAGE, OptOutImage
+from callguard.optout.image import OptOutImage
 from callguard.overview import Overview
 from callguard.policy.packs import shipped_packs
 from callguard.recording.keys import KeyStoreError, MasterKey
@@ -48,9 +47,6 @@ from callguard.web.app import WebServer
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-
-REFRESH_S = 0.5
-"""How soon tenants and opt-outs entered by another process are seen."""
 
 FEED_S = 0.25
 GRACE_S = 5.0
@@ -115,8 +111,6 @@ class Service:
                 )
                 for pbx in settings.asterisk
             }
-            with self.database.reading() as connection:
-                self._load(connection)
         except (
             DatabaseError,
             KeyStoreError,
@@ -151,6 +145,8 @@ class Service:
             home_region=settings.home_region,
             durable_s=settings.limits.durable_s,
         )
+        self.follower = Follower(self.gate, self.database)
+        self._load()
         self.agi = AgiServer(
             self._answer,
             limits=AgiLimits(
@@ -185,7 +181,6 @@ class Service:
             lambda: self._alarms,
         )
         self.web = WebServer(self.overview, clock=clock)
-        self._unread: set[str] = set()
         self._stop = asyncio.Event()
         self.agi_port = 0
         self.web_port = 0
@@ -202,7 +197,6 @@ class Service:
         journal = self.journal.start()
         try:
             await self._open_doors()
-            self.gate.opt_outs_read_at = self._clock.monotonic()
             self.recordings.end_of_unknown()
             try:
                 async with asyncio.TaskGroup() as group:
@@ -244,7 +238,7 @@ class Service:
 
     def _work(self) -> list[Coroutine[None, None, None]]:
         work: list[Coroutine[None, None, None]] = []
-        work += [self._refresh(), self.lease.run(), self.sealer.run(), self.daily_purge.run()]
+        work += [self.follower.run(), self.lease.run(), self.sealer.run(), self.daily_purge.run()]
         work += [pbx.session.run() for pbx in self.pbxs.values()]
         work += [keeper.run() for keeper in self.keepers.values()]
         if self.settings.limits.watchdog_s:
@@ -264,37 +258,15 @@ class Service:
         finally:
             watchdog.close()
 
-    async def _refresh(self) -> None:
-        """Follows what other processes write: the command line, other nodes."""
-        while True:
-            await asyncio.sleep(REFRESH_S)
-            await self._follow("opt_outs", self._follow_opt_outs)
-            await self._follow("tenants", self._follow_tenants)
-
-    async def _follow(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+    def _load(self) -> None:
         try:
-            await step()
-        except (SQLAlchemyError, TimeoutError) as error:
-            if what not in self._unread:
-                log.error("refresh_failed", of=what, reason=one_line(error))
-            self._unread.add(what)
-        else:
-            self._unread.discard(what)
-
-    async def _follow_opt_outs(self) -> None:
-        at = self._clock.monotonic()
-        newer = partial(after, sequence=self.opt_outs.read_up_to, limit=PAGE)
-        self.opt_outs.follow(await self.database.read(newer))
-        self.gate.opt_outs_read_at = at
-
-    async def _follow_tenants(self) -> None:
-        await self.database.read(self.tenants.refresh)
-
-    def _load(self, connection: Connection) -> None:
-        self.tenants.refresh(connection)
-        while page := after(connection, self.opt_outs.read_up_to, PAGE):
-            self.opt_outs.follow(page)
-        self.recorder.load(connection)
+            with self.database.reading() as connection:
+                self.follower.load(connection)
+                self.recorder.load(connection)
+        except SpoolError as error:
+            raise ServiceError(str(error)) from error
+        except SQLAlchemyError as error:
+            raise ServiceError(f"the database cannot be read: {one_line(error)}") from error
 
     async def _answer(self, session: AgiSession) -> None:
         await answer(self.gate, session)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from callguard.follower import REFRESH_S
 from callguard.optout.events import OptOutEvent, add
-from callguard.service import REFRESH_S
 from callguard.storage.schema import calls, opt_outs
 from tests.harness.virtual import current_clock, virtual_time
 from tests.house import DID, NOTICE, PARTY, House, house

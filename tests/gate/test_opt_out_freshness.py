@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from callguard.follower import REFRESH_S
 from callguard.gate.callbook import NOT_GIVEN, read_call
 from callguard.gate.opt_out import opt_out
 from callguard.gate.room import STALE_OPT_OUTS_S
@@ -39,7 +40,7 @@ async def test_opt_outs_that_cannot_be_read_end_outbound_calls_and_readiness(
 ) -> None:
     async with house(tmp_path) as home:
         with monkeypatch.context() as broken:
-            broken.setattr("callguard.service.after", unreadable)
+            broken.setattr("callguard.follower.after", unreadable)
             enters_opt_out(home, PARTY)
             await asyncio.sleep(STALE_OPT_OUTS_S + 2)
             refused = await home.pbx.outbound(OTHER, tenant="acme").ended()
@@ -71,7 +72,7 @@ async def test_a_short_hiccup_of_the_database_refuses_nobody(
 ) -> None:
     async with house(tmp_path) as home:
         with monkeypatch.context() as broken:
-            broken.setattr("callguard.service.after", unreadable)
+            broken.setattr("callguard.follower.after", unreadable)
             await asyncio.sleep(STALE_OPT_OUTS_S - 2)
             outcome = await home.whole_call()
         assert outcome.connected
@@ -91,6 +92,23 @@ async def test_a_database_that_answers_no_reader_is_taken_for_unread_opt_outs(
             await asyncio.sleep(STALE_OPT_OUTS_S + 2)
             outcome = await home.pbx.outbound(PARTY, tenant="acme").ended()
     assert not outcome.carrier_invited
+
+
+@virtual_time
+async def test_a_list_that_was_read_in_is_in_force_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many came at once: the image is fresh only when a look has found nothing more."""
+    monkeypatch.setattr("callguard.follower.PAGE", 2)
+    async with house(tmp_path) as home:
+        for number in range(9):
+            enters_opt_out(home, f"+44207946012{number}")
+        await asyncio.sleep(2 * REFRESH_S)
+        outcomes = [
+            await home.pbx.outbound(f"+44207946012{number}", tenant="acme").ended()
+            for number in range(9)
+        ]
+    assert not any(outcome.carrier_invited for outcome in outcomes)
 
 
 @virtual_time
@@ -125,9 +143,7 @@ async def test_an_opt_out_that_overtakes_the_commit_withdraws_the_verdict(tmp_pa
             go_on.wait(10)
 
         holding = asyncio.create_task(journal.write(hold, timeout=60))
-        wishing = asyncio.create_task(
-            opt_out(gate, earlier, channel="feature_code", prompt=None)
-        )
+        wishing = asyncio.create_task(opt_out(gate, earlier, channel="feature_code", prompt=None))
         await asyncio.sleep(0)
         before = journal.state().pending
         call = home.pbx.outbound(PARTY, tenant="acme")

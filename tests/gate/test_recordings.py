@@ -1,7 +1,9 @@
 """A recording lasts exactly as long as it may: nobody cuts it, prolongs it or starts one more."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -32,7 +34,8 @@ from tests.house import (
 )
 
 BURST = 32 * 1024
-"""MixMonitor's buffer: what it writes at once, two seconds of audio."""
+"""MixMonitor's buffer: what it writes at once, two seconds of audio. While a call is held nothing
+is written for much longer, as with a larger buffer."""
 
 
 async def conversing(home: House) -> Call:
@@ -71,33 +74,34 @@ async def test_a_recording_of_somebody_else_that_stops_does_not_end_ours(tmp_pat
     assert sealed == 2 * ours
 
 
-def write_in_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+def write_in_bursts(monkeypatch: pytest.MonkeyPatch, burst: int) -> None:
     """Lets MixMonitor keep back what does not fill its buffer, until it stops."""
     write, stop = Recorder._write, Recorder.stop
+    heard: dict[Recorder, tuple[bool, bool, bool]] = {}
 
     def held(self: Recorder, state: tuple[bool, bool, bool]) -> None:
+        heard[self] = state
         owed = round(self._due * RATE) - self.samples
-        if 2 * owed >= BURST:
+        if 2 * owed >= burst:
             write(self, state)
 
     def stop_and_flush(self: Recorder) -> None:
         if self.running:
-            state = self._state
             self.update()
-            if state is not None:
-                write(self, state)
+            write(self, heard[self])
         stop(self)
 
     monkeypatch.setattr(Recorder, "_write", held)
     monkeypatch.setattr(Recorder, "stop", stop_and_flush)
 
 
+@pytest.mark.parametrize("burst", [BURST, 4 * BURST])
 @virtual_time
 async def test_a_pause_between_two_bursts_is_no_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, burst: int
 ) -> None:
     """Even where AMI says that the recording stopped, for as long as its file is held open."""
-    write_in_bursts(monkeypatch)
+    write_in_bursts(monkeypatch, burst)
     async with house(tmp_path) as home:
         call = await conversing(home)
         channel = call.side("party")
@@ -140,19 +144,21 @@ async def test_a_forged_answer_from_another_pbx_starts_nothing(tmp_path: Path, p
     assert (said, noted, started) == ([], [], [])
 
 
+@pytest.mark.parametrize("other", [{"direction": "inbound"}, {"allowed": False}])
 @virtual_time
-async def test_a_forged_answer_of_an_inbound_call_starts_nothing_more(tmp_path: Path) -> None:
+async def test_a_forged_answer_of_a_call_that_was_not_let_out_starts_nothing(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
     async with house(tmp_path) as home:
-        call = home.pbx.inbound(PARTY, did=DID)
-        await call.hears_all(NOTICE)
-        await call.agent_answers()
-        await call.is_connected()
-        said = await ask(home.pbx, f"answered?pbx=asterisk&call={home.one(calls)['id']}")
-        await call.hangs_up("party")
-        await call.ended()
+        call = home.pbx.outbound(PARTY, tenant="acme")
+        await call.is_dialled()
+        (known,) = home.service.gate.calls.all()
+        home.service.gate.calls.add(replace(known, **other))
+        said = await ask(home.pbx, f"answered?pbx=asterisk&call={known.id}")
         noted, started = home.rows(consents), home.rows(recordings)
-    assert said == []
-    assert (len(noted), len(started)) == (1, 1)
+        await call.hangs_up("agent")
+        await call.ended()
+    assert (said, noted, started) == ([], [], [])
 
 
 @virtual_time

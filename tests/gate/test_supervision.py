@@ -109,10 +109,10 @@ async def test_a_tenant_whose_row_cannot_be_read_keeps_no_service_from_starting(
 
 async def readyz(service: Service) -> tuple[int, list[str]]:
     """What a load balancer is told."""
+    url = f"http://127.0.0.1:{service.web_port}/readyz"
     with real_io():
-        async with aiohttp.ClientSession() as client:
-            async with client.get(f"http://127.0.0.1:{service.web_port}/readyz") as answer:
-                return answer.status, json.loads(await answer.text())["reasons"]
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            return answer.status, json.loads(await answer.text())["reasons"]
 
 
 @pytest.mark.parametrize(("reads_file", "code"), [(False, 503), (True, 200)])
@@ -148,7 +148,7 @@ async def test_a_lease_file_that_cannot_be_renewed_makes_nobody_ready(tmp_path: 
 
 @virtual_time
 async def test_a_channel_that_passes_the_gate_twice_leaves_no_ghost(tmp_path: Path) -> None:
-    settings, identity = furnish(tmp_path)
+    settings, _ = furnish(tmp_path)
     folders = {PROMPTS: tmp_path / "prompts"}
     pbx = Pbx(_nobody, folder=tmp_path, folders=folders, operator=DIALPLAN)
     async with pbx, serving(settings, pbx) as service:
@@ -234,7 +234,7 @@ async def test_a_room_that_fails_takes_the_service_down_in_order(
         assert not (tmp_path / "spool" / "alive").exists()
         assert pbx.manager.logged_in == 0
         for port in (service.agi_port, service.web_port):
-            with pytest.raises(OSError, match="refused|failed"):
+            with pytest.raises(OSError, match=r"refused|failed"):
                 await asyncio.open_connection("127.0.0.1", port)
         outcome = await pbx.outbound(PARTY, tenant="acme").ended()
     assert spent < 5 + 2 * GRACE_S

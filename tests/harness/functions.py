@@ -170,9 +170,9 @@ def _callerid(_: Exchange, channel: Channel, argument: str) -> str:
 
 
 def _stat(exchange: Exchange, _: Channel, argument: str) -> str:
-    """``func_env``: only the flag m, the time of last change in whole seconds; "" if no file."""
+    """``func_env``: only the flag M, the time of last change in whole seconds; "" if no file."""
     flag, _comma, name = argument.partition(",")
-    if flag != "m":
+    if flag != "M":  # m is the octal mode
         raise ValueError(f"STAT({flag}) is not simulated")
     path = exchange.host_path(name)
     return str(int(path.stat().st_mtime)) if path is not None and path.exists() else ""

@@ -197,8 +197,10 @@ class Party:
         Raises subprocess.TimeoutExpired when they are not by then, SippError when SIPp could not
         play the scenario at all.
         """
-        self._process.wait(timeout)
-        outcome = self.close()
+        try:
+            self._process.wait(timeout)
+        finally:  # one that hangs must not keep the port from the next
+            outcome = self.close()
         if outcome.exit_code not in (0, 1):  # 1: a call went otherwise than the scenario
             raise SippError(self.errors or f"SIPp ended with {outcome.exit_code}")
         return outcome

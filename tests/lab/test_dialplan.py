@@ -110,7 +110,7 @@ async def test_the_reason_is_played_unanswered_and_the_cause_is_the_findings(
     assert agent.trace[-1].at - agent.trace[0].at > 2.0  # the prompt's length
 
 
-@pytest.mark.parametrize("verdict", ["", "ALLOW", "allowed", "emergency"])
+@pytest.mark.parametrize("verdict", ["", "ALLOW", "allowed"])
 async def test_nothing_but_the_word_allow_places_a_call(telephony: Telephony, verdict: str) -> None:
     telephony.renew_lease()
     with telephony.party_answers() as party:

@@ -82,6 +82,7 @@ async def test_a_dialogue_that_ends_the_call_is_the_whole_call(telephony: Teleph
     async def opt_out(session: Conversation) -> None:
         await session.send("ANSWER")
         await session.send(f'STREAM FILE {telephony.notice} "1"')
+        await session.send(f'SET VARIABLE CALLGUARD_CALL "{CALL}"')
         await session.send('SET VARIABLE CALLGUARD_VERDICT "allow"')
         await session.send('SET VARIABLE CALLGUARD_AFTER "end"')
 

@@ -14,6 +14,8 @@ from tests.lab.sipp import Talk
 
 pytestmark = pytest.mark.lab
 
+OUTAGE_S = 4.5
+"""Longer than the lease over AMI lasts."""
 LOOK_S = 2.5
 DOWN = "the manager connection is down"
 
@@ -61,6 +63,27 @@ def test_a_cut_in_the_middle_of_a_call_costs_nothing(remote: GuardedPbx, network
     eventually(lambda: not alarmed(remote))
 
 
+def test_a_long_outage_of_ami_blocks_no_call(remote: GuardedPbx, network: Proxy) -> None:
+    """The lease goes by file too, longer than the one over AMI lasts."""
+    early, late, caller = new_number(), new_number(), new_number()
+    network.cut()
+    lost_at = time.monotonic()
+    first = remote.outbound(early, talk_ms=500)
+    time.sleep(max(0.0, lost_at + OUTAGE_S - time.monotonic()))  # the outage is what is tested
+    assert alarmed(remote)
+    second = remote.outbound(late, talk_ms=500)
+    third = remote.inbound(caller, talk_ms=500)
+    assert remote.callguard.get("/readyz")[0] == 200
+    network.mend()
+
+    assert (first.code, second.code, third.code) == (200, 200, 200)
+    for number in (early, late, caller):
+        story = remote.settled(number, timeout=25)
+        assert [recording["state"] for recording in story.recordings] == ["sealed"]
+        assert len(story.records) == 1
+    assert remote.callguard.spooled() == []
+
+
 def test_a_wrong_password_is_one_clear_line_and_no_storm(
     remote: GuardedPbx, network: Proxy
 ) -> None:
@@ -75,11 +98,13 @@ def test_a_wrong_password_is_one_clear_line_and_no_storm(
         eventually(lambda: remote.logged("ami_login_refused"))
         page = eventually(lambda: alarmed(remote) and remote.callguard.get("/")[1])
         time.sleep(LOOK_S)  # for attempts that should not come
+        placed = remote.outbound(new_number(), talk_ms=200)
 
         assert network.connections - before == 1
         assert len(remote.logged("ami_login_refused")) == 1
         assert "login refused" in str(page)
         assert "wrong" not in remote.callguard.log.read_text()
+        assert placed.code == 200, "calls are judged without AMI"
     finally:
         secret.write_text(right)
         remote.callguard.stop()

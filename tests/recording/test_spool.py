@@ -1,6 +1,7 @@
 """The spool: opaque names, a closed door, and plaintext that goes as soon as it may."""
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -145,9 +146,7 @@ def test_an_entry_is_read_while_it_grows(ready: Spool) -> None:
             assert entry.read(6, 10) == b"ghi"
 
 
-def test_a_folder_of_another_user_is_refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_another_user_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever owns it can put there what they like, and read all that comes."""
     folder.mkdir(mode=0o700)
     owner = folder.stat().st_uid
@@ -172,11 +171,11 @@ def test_an_entry_has_a_writer_until_every_writer_has_closed_it(ready: Spool) ->
 
 
 def test_asking_for_a_writer_leaves_no_lease_behind(ready: Spool) -> None:
-    """A lease that stayed would stop the next one who opens the entry, and signal this process."""
-    name = _entry(ready, b"x")
-    assert ready.has_writer(name) is False
-    descriptor = os.open(ready.path(name), os.O_WRONLY | os.O_NONBLOCK)  # EWOULDBLOCK if leased
-    os.close(descriptor)
+    """One that stayed would hold up whoever opens the entry to write, and signal this process."""
+    path = ready.path(_entry(ready, b"x"))
+    assert ready.has_writer(path.name) is False
+    leases = [line for line in Path("/proc/locks").read_text().splitlines() if "LEASE" in line]
+    assert not any(f":{path.stat().st_ino} " in line for line in leases)
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EINVAL, errno.ENOLCK])
@@ -188,7 +187,7 @@ def test_where_the_system_grants_no_lease_the_writer_is_unknown(
     def refuse(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(spool.fcntl, "fcntl", refuse)
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
     assert ready.has_writer(name) is None
 
 
