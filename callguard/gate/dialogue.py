@@ -59,7 +59,10 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
         return
     if decision.verdict.allowed and not still_stands(gate, decision):
         gate.journal.post(work=partial(withdraw, call_id=decision.call_id))
+        gate.counts.fault("overtaken_by_opt_out")
+        log.warning("overtaken_by_opt_out", call=decision.call_id)
         return
+    _entered(gate, decision)
     if not decision.verdict.allowed:
         await session.set_variable("CALLGUARD_CAUSE", str(decision.verdict.cause))
         await _offer_reason(gate, session, decision)
@@ -90,6 +93,7 @@ async def inbound(gate: Gate, session: AgiSession) -> None:
     decision = decide(gate, request)
     if not await _keep(gate, decision):
         return
+    _entered(gate, decision)
     await session.set_variable("CALLGUARD_CALL", decision.call_id)
     # A caller who hangs up in the notice never comes back to the dialplan, which sets this too.
     await session.set_variable("CDR(userfield)", decision.call_id)
@@ -114,7 +118,6 @@ async def _keep(gate: Gate, decision: Decision) -> bool:
             # A commit that was under way may still succeed; the verdict was not given all the same.
             gate.journal.post(work=partial(withdraw, call_id=decision.call_id))
         return False
-    _entered(gate, decision)
     return True
 
 
