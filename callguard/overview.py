@@ -120,7 +120,7 @@ class Overview:
             name=pbx.name,
             ami=pbx.session.state,
             since=pbx.session.since,
-            reason=pbx.session.reason,
+            reason="" if pbx.session.state == "up" else pbx.session.reason,
             lease_age_s=self.lease.age(pbx.name),
             channels=len(pbx.live.channels),
             call_records=keeper.kept,

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ lease_file = true
 port = {agi}
 
 [web]
-port = 0
+port = {web}
 
 [spool]
 folder = "{spool}"
@@ -91,6 +92,7 @@ class Callguard:
                 asterisk_prompts=pbx.inside(pbx.prompts),
                 cdr=pbx.cdr_file,
                 agi=pbx.sites.agi,
+                web=_free_port(),
                 spool=pbx.spool,
                 watchdog=watchdog_s,
             )
@@ -229,6 +231,13 @@ class Callguard:
 
     def __exit__(self, *exception: object) -> None:
         self.kill()
+
+
+def _free_port() -> int:
+    """A port that is free now, so that the page has one address over all restarts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 _COMMAND = (sys.executable, "-m", "callguard")
