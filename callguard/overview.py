@@ -1,6 +1,6 @@
 """The state of the whole service at one moment, gathered for the page and the metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,7 +43,7 @@ class Overview:
     lease: Lease
     agi: AgiServer
     daily_purge: DailyPurge
-    standing_alarms: Callable[[], tuple[str, ...]]
+    standing_alarms: tuple[str, ...]
 
     async def status(self) -> Status:
         """Raises TimeoutError when the database does not answer."""
@@ -98,7 +98,7 @@ class Overview:
         return (age is None or age > STALE_S) and not by_file
 
     def _alarms(self) -> tuple[str, ...]:
-        alarms = [*self.standing_alarms(), *self.gate.tenants.faults]
+        alarms = [*self.standing_alarms, *self.gate.tenants.faults]
         for pbx in self.pbxs.values():
             if pbx.session.state != "up":
                 alarms.append(f"{pbx.name}: the manager connection is down: {pbx.session.reason}")

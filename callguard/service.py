@@ -164,7 +164,6 @@ class Service:
         self.daily_purge = DailyPurge(
             self._purge_write, store, clock, settings.purge.at, tidy=self.database.checkpoint
         )
-        self._alarms = self._standing_alarms(prompt_faults)
         self.overview = Overview(
             clock,
             self.database,
@@ -178,7 +177,7 @@ class Service:
             self.lease,
             self.agi,
             self.daily_purge,
-            lambda: self._alarms,
+            self._standing_alarms(prompt_faults),
         )
         self.web = WebServer(self.overview, clock=clock)
         self._stop = asyncio.Event()
@@ -317,6 +316,5 @@ async def serve(settings: Settings, clock: Clock, ready: Callable[[Service], Non
     try:
         await service.run(ready=ready)
     finally:
-        with contextlib.suppress(NotImplementedError):
-            for name in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(name)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(name)

@@ -26,7 +26,7 @@ from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import DEFAULT_DAYS
+from callguard.tenants.tenant import days_kept
 
 log = structlog.get_logger(__name__)
 
@@ -142,9 +142,9 @@ class CallRecordKeeper:
         for fault in faults:
             self._bad("file", fault)
 
-    def _days(self, tenant_id: str) -> int:
-        tenant = self._tenants.get(tenant_id)
-        return tenant.days("call_record") if tenant else DEFAULT_DAYS
+    def _days(self, tenant_id: str | None) -> int:
+        tenant = self._tenants.get(tenant_id) if tenant_id else None
+        return days_kept(tenant, "call_record")
 
     def _bad(self, source: str, reason: str) -> None:
         self.counts.bad += 1

@@ -8,10 +8,9 @@ from sqlalchemy.dialects.sqlite import insert
 from callguard.cdr.record import CallRecord
 from callguard.retention.schedule import expires_at
 from callguard.storage.schema import call_records, calls
-from callguard.tenants.tenant import DEFAULT_DAYS
 
-Days = Callable[[str], int]
-"""How many days a tenant's call records are kept."""
+Days = Callable[[str | None], int]
+"""How many days a tenant's call records are kept; None is a tenant that is not known."""
 
 
 def keep(connection: Connection, pbx: str, record: CallRecord, days: Days) -> bool:
@@ -44,7 +43,7 @@ def _values(connection: Connection, pbx: str, record: CallRecord, days: Days) ->
         tenant = connection.execute(
             select(calls.c.tenant_id).where(calls.c.id == record.call_id)
         ).scalar()
-    kept = days(tenant) if tenant else DEFAULT_DAYS
+    kept = days(tenant)
     return {
         "pbx": pbx,
         "uniqueid": record.uniqueid,

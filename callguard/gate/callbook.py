@@ -27,12 +27,13 @@ class Call:
     purpose: str
     subject: str
     allowed: bool
-    reasons: tuple[str, ...]
     obligations: frozenset[Obligation]
     decided_at: datetime
 
 
 YOUNG_S = 10
+"""A call younger than this may have come after a list of channels was asked for."""
+
 NOT_GIVEN = "the verdict was not given: it was not durable in time, or an opt-out overtook it"
 
 
@@ -65,11 +66,11 @@ class CallBook:
         self._announced.add(call.id)
         return True
 
-    def end(self, pbx: str, uniqueid: str) -> Call | None:
-        """Forgets the call whose first channel is gone, and returns it."""
+    def end(self, pbx: str, uniqueid: str) -> None:
+        """Forgets the call whose first channel is gone."""
         call_id = self._by_channel.pop((pbx, uniqueid), "")
         self._announced.discard(call_id)
-        return self._calls.pop(call_id, None)
+        self._calls.pop(call_id, None)
 
     def keep_only(self, pbx: str, channels: Container[str], now: datetime) -> None:
         """Forgets the calls of an Asterisk whose channel is none of those living there; one
@@ -107,7 +108,6 @@ def read_call(connection: Connection, call_id: str) -> Call | None:
         purpose=row.purpose or "",
         subject=row.subject,
         allowed=row.verdict == "allow",
-        reasons=tuple(row.reasons),
         obligations=frozenset(Obligation(o) for o in row.obligations),
         decided_at=row.decided_at,
     )

@@ -13,14 +13,13 @@ from callguard.policy.rules import Verdict, refusal, unrecorded
 from callguard.retention.schedule import expires_at
 from callguard.storage.journal import Row
 from callguard.storage.schema import calls
-from callguard.tenants.tenant import DEFAULT_DAYS, Tenant
+from callguard.tenants.tenant import Tenant, days_kept
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A verdict with the call it is about; ``row`` is what makes it durable."""
 
-    call_id: str
     tenant: Tenant | None
     verdict: Verdict
     call: Call
@@ -71,12 +70,11 @@ def decide(gate: Gate, request: Request) -> Decision:
         purpose=purpose or "",
         subject=subject.key,
         allowed=verdict.allowed,
-        reasons=verdict.reasons,
         obligations=verdict.obligations,
         decided_at=at,
     )
     row = Row(calls, _values(call, request, tenant, verdict, caller, called))
-    return Decision(call.id, tenant, verdict, call, row, facts.opt_outs)
+    return Decision(tenant, verdict, call, row, facts.opt_outs)
 
 
 def still_stands(gate: Gate, decision: Decision) -> bool:
@@ -127,7 +125,6 @@ def _values(
     caller: Number,
     called: Number,
 ) -> dict[str, object]:
-    days = tenant.days("verdict") if tenant else DEFAULT_DAYS
     return {
         "id": call.id,
         "tenant_id": tenant.id if tenant else None,
@@ -145,5 +142,5 @@ def _values(
         "obligations": sorted(o.value for o in verdict.obligations),
         "findings": [finding.as_json() for finding in verdict.findings],
         "decided_at": call.decided_at,
-        "expires_at": expires_at(call.decided_at, days),
+        "expires_at": expires_at(call.decided_at, days_kept(tenant, "verdict")),
     }

@@ -52,15 +52,15 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
     # The dialplan heeds the call id only beside a verdict, so it may be told while that is kept.
     keeping = asyncio.ensure_future(_keep(gate, decision))
     try:
-        await session.set_variable("CALLGUARD_CALL", decision.call_id)
+        await session.set_variable("CALLGUARD_CALL", decision.call.id)
     finally:
         kept = await keeping
     if not kept:
         return
     if decision.verdict.allowed and not still_stands(gate, decision):
-        gate.journal.post(work=partial(withdraw, call_id=decision.call_id))
+        gate.journal.post(work=partial(withdraw, call_id=decision.call.id))
         gate.counts.fault("overtaken_by_opt_out")
-        log.warning("overtaken_by_opt_out", call=decision.call_id)
+        log.warning("overtaken_by_opt_out", call=decision.call.id)
         return
     _entered(gate, decision)
     if not decision.verdict.allowed:
@@ -94,9 +94,9 @@ async def inbound(gate: Gate, session: AgiSession) -> None:
     if not await _keep(gate, decision):
         return
     _entered(gate, decision)
-    await session.set_variable("CALLGUARD_CALL", decision.call_id)
+    await session.set_variable("CALLGUARD_CALL", decision.call.id)
     # A caller who hangs up in the notice never comes back to the dialplan, which sets this too.
-    await session.set_variable("CDR(userfield)", decision.call_id)
+    await session.set_variable("CDR(userfield)", decision.call.id)
     tenant, call = decision.tenant, decision.call
     await session.set_variable("CALLGUARD_VERDICT", decision.verdict.decision)
     if tenant is None or not is_announced(call, tenant):
@@ -113,10 +113,10 @@ async def _keep(gate: Gate, decision: Decision) -> bool:
         await gate.journal.insert(decision.row, timeout=gate.durable_s)
     except NotDurableError as error:
         gate.counts.not_durable += 1
-        log.error("verdict_not_durable", call=decision.call_id, reason=str(error))
+        log.error("verdict_not_durable", call=decision.call.id, reason=str(error))
         if decision.call.direction == "outbound":
             # A commit that was under way may still succeed; the verdict was not given all the same.
-            gate.journal.post(work=partial(withdraw, call_id=decision.call_id))
+            gate.journal.post(work=partial(withdraw, call_id=decision.call.id))
         return False
     return True
 

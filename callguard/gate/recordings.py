@@ -92,7 +92,7 @@ class CallRecordings:
             if recording.pbx != pbx:
                 continue
             if recording.channel_uniqueid not in alive:
-                self._sealer.ended(recording)
+                self.channel_gone(pbx, recording.channel_uniqueid)
             elif recording.id in self._to_stop:
                 await self.stop(recording)
 

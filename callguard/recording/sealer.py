@@ -29,7 +29,7 @@ from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import recordings
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import DEFAULT_DAYS
+from callguard.tenants.tenant import days_kept
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,7 @@ class Sealer:
             await asyncio.to_thread(self._spool.remove, recording.spool_name)
             return
         tenant = self._tenants.get(row.tenant_id)
-        days = tenant.days("recording") if tenant else DEFAULT_DAYS
+        days = days_kept(tenant, "recording")
         try:
             done = await asyncio.to_thread(self._seal, row)
         except SpoolEntryMissing:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeGuard, TypeVar, cast
 
 import structlog
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
-from typing_extensions import TypeIs
 
 from callguard.clock import Clock
 from callguard.storage.database import Database
@@ -113,7 +112,7 @@ class Journal:
 
     def post(self, *rows: Row, work: Callable[[Connection], object] | None = None) -> None:
         """Writes without anybody waiting, after all that was submitted before. What is not kept is
-        logged and counted."""
+        logged."""
         try:
             done = self._enqueue(rows, work)
         except NotDurableError as error:
@@ -197,14 +196,10 @@ class Journal:
                 self._connection = self._database.writer()
             with self._connection.begin():
                 return _apply(self._connection, group)
-        except DBAPIError as error:
-            if not isinstance(error, (IntegrityError, DataError)):
+        except Exception as error:
+            if _is_failing(error):
                 self._disconnect()
                 return [error] * len(group)
-            if len(group) == 1:
-                return [error]
-            return [result for write in group for result in self._commit([write])]
-        except Exception as error:
             if len(group) == 1:
                 return [error]
             return [result for write in group for result in self._commit([write])]
@@ -272,7 +267,7 @@ def _flush(connection: Connection, gathered: dict[Table, list[Mapping[str, objec
     gathered.clear()
 
 
-def _is_failing(result: object) -> TypeIs[DBAPIError]:
+def _is_failing(result: object) -> TypeGuard[DBAPIError]:
     """Whether the database itself failed, and not only one row or one piece of work."""
     return isinstance(result, DBAPIError) and not isinstance(result, (IntegrityError, DataError))
 

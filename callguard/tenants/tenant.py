@@ -59,6 +59,11 @@ class Tenant:
         return self.retention.get(data_class, DEFAULT_DAYS)
 
 
+def days_kept(tenant: Tenant | None, data_class: str) -> int:
+    """How many days a record of this class is kept, also where its tenant is not known."""
+    return tenant.days(data_class) if tenant else DEFAULT_DAYS
+
+
 def check_id(text: str) -> str:
     """A tenant's id: lower-case letters, digits and hyphens. Raises TenantError."""
     if not _ID.fullmatch(text):

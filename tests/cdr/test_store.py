@@ -13,13 +13,14 @@ from callguard.tenants.tenant import DEFAULT_DAYS
 from tests.cdr.lines import CALL_ID, a_call, at, event, line
 from tests.clock import HandClock
 
+DAYS: dict[str | None, int] = {None: DEFAULT_DAYS, "acme": 30}
 FILE = from_line(line())
 AMI = from_event(dict(event(Destination="from AMI").headers))
 
 
 def put(database: Database, *records: CallRecord, pbx: str = "east") -> list[bool]:
     with database.writing() as connection:
-        return [keep(connection, pbx, record, {"acme": 30}.__getitem__) for record in records]
+        return [keep(connection, pbx, record, DAYS.__getitem__) for record in records]
 
 
 def rows(database: Database) -> list[Row[tuple[object, ...]]]:

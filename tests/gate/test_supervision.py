@@ -177,7 +177,6 @@ def a_call(number: int, *, pbx: str = "east", age_s: float = 60) -> Call:
         purpose="service",
         subject=PARTY,
         allowed=True,
-        reasons=(),
         obligations=frozenset(),
         decided_at=START - timedelta(seconds=age_s),
     )

@@ -44,7 +44,7 @@ EXPECTED: Mapping[str, Expected] = {
 
 @dataclass(frozen=True, slots=True)
 class CallReport:
-    """One call. `who` is masked; `heard` are the tones or prompts found in what was recorded."""
+    """One call. `who` is masked; `seconds_to_outcome` is how long the placing side was at it."""
 
     name: str
     direction: str

@@ -12,13 +12,13 @@ from tests.lab.asterisk import Asterisk
 from tests.lab.calls import LINE, PARTY, Telephony
 from tests.lab.report import CallReport, report
 from tests.lab.service import TENANT, Callguard
-from tests.lab.sipp import Outcome, Talk
+from tests.lab.sipp import Talk
 
 OPTED_OUT = "12025550155"
 EMERGENCY = "911"
 TALK = Talk(1500)
 NOTICE_S = 4.6
-"""Longer than any shipped notice."""
+"""Longer than the English notice."""
 
 Scene = Callable[["RealStage"], tuple[str, bool, float]]
 """Plays one call; the number, whether it was connected, and seconds until its outcome was seen."""
@@ -109,7 +109,7 @@ def _outbound(stage: RealStage, number: str) -> tuple[str, bool, float]:
         if not party.outcome().invites_received:
             return number, False, seconds
         reached = party.finish()
-    return number, _bridged(agent) and reached.connected, seconds
+    return number, agent.connected and reached.connected, seconds
 
 
 def _inbound(stage: RealStage, notice_s: float) -> tuple[str, bool, float]:
@@ -122,10 +122,6 @@ def _inbound(stage: RealStage, notice_s: float) -> tuple[str, bool, float]:
             return PARTY, False, seconds
         reached = agent.finish()
     return PARTY, reached.connected, seconds
-
-
-def _bridged(agent: Outcome) -> bool:
-    return agent.connected
 
 
 def _stopped(

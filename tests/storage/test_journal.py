@@ -109,10 +109,6 @@ async def test_a_locked_database_is_not_durable_and_heals(
 
 
 async def test_a_full_disk_is_not_durable_and_heals(database: Database, journal: Journal) -> None:
-    def limit(pages: int) -> None:
-        with database.writing() as connection:
-            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-
     def fill(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA max_page_count=10")
         connection.execute(cdr_cursors.insert().values(pbx="x" * 60, inode=1, position=1))
