@@ -1,39 +1,44 @@
 """Facts and rules in, a verdict out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from operator import attrgetter
 
 from callguard.policy.facts import CallFacts
 from callguard.policy.kinds import KINDS
-from callguard.policy.rules import Finding, Outcome, Rule, Verdict
+from callguard.policy.rules import Finding, Obligation, Outcome, Rule, Verdict, passed
+
+_by_id = attrgetter("id")
+_NOTHING: frozenset[Obligation] = frozenset()
 
 
 def evaluate(facts: CallFacts, rules: Sequence[Rule]) -> Verdict:
-    """Evaluates every rule in force on the day of the call; none short-cuts another.
+    """Evaluates every rule that is about this call and in force on its day where the subject is;
+    none short-cuts another.
 
     The call is blocked by any blocking finding, unless one finding overrides them all, which
-    only an emergency call's does.
-
-    Raises KeyError for a rule of an unknown kind (loading a pack refuses those).
+    only an emergency call's does. Raises KeyError for a rule of an unknown kind (loading a pack
+    refuses those).
     """
-    day = facts.at.date()
-    findings = [_find(rule, facts) for rule in rules if rule.in_force(day)]
-    findings.sort(key=lambda finding: finding.rule)
+    days = facts.days
+    findings = [
+        _find(rule, facts)
+        for rule in sorted(rules, key=_by_id)
+        if rule.scope.covers(facts) and rule.in_force_on_any(days)
+    ]
     overridden = any(finding.overrides for finding in findings)
     if overridden:
-        findings = [replace(finding, blocks=False) for finding in findings]
-    obligations = frozenset(o for finding in findings for o in finding.obligations)
+        findings = [finding._replace(blocks=False) for finding in findings]
     return Verdict(
         allowed=not any(finding.blocks for finding in findings),
         findings=tuple(findings),
-        obligations=obligations,
+        obligations=_NOTHING.union(*(f.obligations for f in findings if f.obligations)),
         emergency=overridden,
     )
 
 
 def _find(rule: Rule, facts: CallFacts) -> Finding:
-    finding = KINDS[rule.kind](rule, facts)
-    blocks = finding.outcome is Outcome.BLOCK or (
-        finding.outcome is Outcome.UNKNOWN and rule.on_unknown == "block"
-    )
-    return replace(finding, blocks=blocks)
+    exempt = rule.exemption.why(facts) if rule.exemption is not None else None
+    found = passed(exempt) if exempt else KINDS[rule.kind].find(rule.settings, facts)
+    outcome, reason, obligations, overrides = found
+    blocks = outcome is Outcome.BLOCK or (outcome is Outcome.UNKNOWN and rule.on_unknown == "block")
+    return Finding(rule, outcome, reason, blocks, obligations, overrides)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
+from phonenumbers.timezone import time_zones_for_number
+
+from callguard.policy.area_codes import states_of
 
 MAX_LENGTH = 64
 """Longest text taken for a number; E.164 has 15 digits, the rest is room for a SIP user part."""
@@ -16,7 +19,47 @@ MAX_LENGTH = 64
 MAX_SHORT = 6
 """Most digits of a short code."""
 
+MAX_ADDRESS = 254
+"""Longest e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets)."""
+
+LINES = (
+    "fixed",
+    "mobile",
+    "fixed_or_mobile",
+    "toll_free",
+    "premium",
+    "shared_cost",
+    "voip",
+    "personal",
+    "pager",
+    "company",
+    "voicemail",
+    "satellite",
+    "short",
+    "unknown",
+)
+"""The kinds of line that a number can be seen to have."""
+
+_LINE_OF = {
+    PhoneNumberType.FIXED_LINE: "fixed",
+    PhoneNumberType.MOBILE: "mobile",
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: "fixed_or_mobile",
+    PhoneNumberType.TOLL_FREE: "toll_free",
+    PhoneNumberType.PREMIUM_RATE: "premium",
+    PhoneNumberType.SHARED_COST: "shared_cost",
+    PhoneNumberType.VOIP: "voip",
+    PhoneNumberType.PERSONAL_NUMBER: "personal",
+    PhoneNumberType.PAGER: "pager",
+    PhoneNumberType.UAN: "company",
+    PhoneNumberType.VOICEMAIL: "voicemail",
+}
+_SATELLITE = frozenset({870, 881, 882, 883})
+"""Inmarsat, the global mobile satellite system, and the international networks (ITU-T E.164)."""
+
+_NOWHERE = "Etc/Unknown"
 _ANONYMOUS = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", "private"})
+_ADDRESS = re.compile(r"[^\s@\x00-\x20]{1,64}@[^\s@]+\.[^\s@.]{2,}")
+_EXTENSION = re.compile(r"(?:\s*(?:;ext=|ext\.?|x|#)\s*([0-9]{1,8}))$", re.ASCII | re.IGNORECASE)
 _SHAPE = re.compile(r"\+?\(?[0-9][0-9 ().\-/]*", re.ASCII)
 
 
@@ -25,7 +68,9 @@ class Number:
     """One end of a call.
 
     ``key`` is what opt-outs, consents and counters are kept under: the E.164 form, or
-    ``REGION:digits`` for a short code, or "" when there is no number to speak of.
+    ``REGION:digits`` for a short code, the address for e-mail, or "" when there is no number to
+    speak of. ``line`` is one of ``LINES``; ``subdivisions`` (ISO 3166-2) and ``zones`` (IANA) are
+    all those in which the number may ring, empty where that cannot be told.
     """
 
     raw: str
@@ -34,6 +79,9 @@ class Number:
     region: str | None = None
     anonymous: bool = False
     emergency: bool = False
+    line: str = "unknown"
+    subdivisions: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -45,13 +93,15 @@ class Number:
 def parse_number(raw: str, home_region: str) -> Number:
     """Reads a number as somebody in ``home_region`` (ISO 3166-1 alpha-2) would dial it.
 
-    Takes E.164 with and without its plus, national forms, SIP and tel URIs, and the short codes
-    of the region. Never raises: what belongs to no numbering plan, or is only the local part of a
-    number, comes back with an empty key, because nobody could say whom it reaches.
+    Takes E.164 with and without its plus, national forms, SIP and tel URIs, the short codes of
+    the region, and an extension after any of them, which is not part of the key. Never raises:
+    what belongs to no numbering plan, or is only the local part of a number, comes back with an
+    empty key, because nobody could say whom it reaches.
     """
     text = _bare(raw)
     if text.lower() in _ANONYMOUS:
         return Number(raw=raw, key="", anonymous=True)
+    text = _EXTENSION.sub("", text)
     if len(text) > MAX_LENGTH or not _SHAPE.fullmatch(text):
         return Number(raw=raw[:MAX_LENGTH], key="")
     digits = re.sub(r"\D", "", text)
@@ -59,11 +109,20 @@ def parse_number(raw: str, home_region: str) -> Number:
     if not plus and phonenumbers.is_emergency_number(digits, home_region):
         return Number(raw, f"{home_region}:{digits}", region=home_region, emergency=True)
     if not plus and _is_short_code(digits, home_region):
-        return Number(raw, f"{home_region}:{digits}", region=home_region)
+        return Number(raw, f"{home_region}:{digits}", region=home_region, line="short")
     found = _full(raw, text, home_region)
     if found is None and not plus:
         found = _full(raw, f"+{digits}", home_region)
     return found or Number(raw, "")
+
+
+def parse_address(raw: str) -> Number:
+    """Reads an e-mail address; its key is the address in lower case, and it lies nowhere. What is
+    no address comes back with an empty key."""
+    text = raw.strip().removeprefix("mailto:")
+    if len(text) > MAX_ADDRESS or not _ADDRESS.fullmatch(text):
+        return Number(raw=raw[:MAX_ADDRESS], key="")
+    return Number(raw, text.lower())
 
 
 def _full(raw: str, text: str, home_region: str) -> Number | None:
@@ -78,7 +137,18 @@ def _full(raw: str, text: str, home_region: str) -> Number | None:
     if region is None:
         return None
     e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
-    return Number(raw, e164, e164=e164, region=region)
+    line = _LINE_OF.get(phonenumbers.number_type(parsed), "unknown")
+    if parsed.country_code in _SATELLITE:
+        line = "satellite"
+    return Number(
+        raw,
+        e164,
+        e164=e164,
+        region=region,
+        line=line,
+        subdivisions=states_of(e164) if region == "US" else (),
+        zones=tuple(z for z in time_zones_for_number(parsed) if z != _NOWHERE),
+    )
 
 
 def _is_short_code(digits: str, region: str) -> bool:
@@ -105,6 +175,8 @@ def mask(key: str) -> str:
     """A number fit for logs and pages: the country or region and the last two digits."""
     if not key:
         return "no number"
+    if "@" in key:
+        return f"{key[:1]}***@***{key[-3:]}"
     if not key.startswith("+"):
         region, _, digits = key.rpartition(":")
         return f"{region}:{'*' * max(0, len(digits) - 2)}{digits[-2:]}" if region else "***"

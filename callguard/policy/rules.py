@@ -1,11 +1,15 @@
 """Rules, findings and verdicts: the words in which a decision is explained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from callguard.policy.exemption import Exemption
+from callguard.policy.scope import Scope
 
 OnUnknown = Literal["pass", "block"]
 Status = Literal["verified", "unverified"]
@@ -27,7 +31,45 @@ class Obligation(StrEnum):
     """What an allowed call must do or leave undone."""
 
     PLAY_NOTICE = "play_notice"
+    ASK_CONSENT = "ask_consent"
     DO_NOT_RECORD = "do_not_record"
+    BEEP = "beep"
+    IDENTIFY = "identify"
+    STATE_PURPOSE = "state_purpose"
+    OFFER_OPT_OUT = "offer_opt_out"
+    RECORD = "record"
+
+
+class KindSettings(BaseModel):
+    """The figures of a rule; each kind of rule has its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Found(NamedTuple):
+    """What a kind of rule says of a call: the outcome, a one-line reason with the figures in it,
+    what must be done, and whether it stands above every other rule."""
+
+    outcome: Outcome
+    reason: str
+    obligations: frozenset[Obligation] = frozenset()
+    overrides: bool = False
+
+
+def passed(reason: str) -> Found:
+    return Found(Outcome.PASS, reason)
+
+
+def blocked(reason: str) -> Found:
+    return Found(Outcome.BLOCK, reason)
+
+
+def unknown(reason: str) -> Found:
+    return Found(Outcome.UNKNOWN, reason)
+
+
+def required(reason: str, obligations: Iterable[Obligation]) -> Found:
+    return Found(Outcome.REQUIRE, reason, frozenset(obligations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +77,10 @@ class Rule:
     """One legal or contractual demand, as data.
 
     ``kind`` names the module in ``policy.kinds`` that evaluates it; ``settings`` are that
-    kind's own figures. ``cause`` is the Q.850 hang-up cause of a call it blocks.
+    kind's own figures. ``scope`` is which calls it is about, ``exemption`` what lifts it.
+    ``cause`` is the Q.850 hang-up cause of a call it blocks, ``prompt`` the name of what such a
+    caller hears. Rules of one ``series`` are versions of one demand: they follow one another in
+    time. ``source`` is where its values were seen, for a verified one.
     """
 
     id: str
@@ -46,9 +91,14 @@ class Rule:
     effective_to: date | None = None
     status: Status = "unverified"
     verified_on: date | None = None
+    source: str = ""
+    series: str = ""
     on_unknown: OnUnknown = "block"
     cause: int = CALL_REJECTED
-    settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    prompt: str = "blocked"
+    settings: KindSettings = field(default_factory=KindSettings)
+    scope: Scope = field(default_factory=Scope)
+    exemption: Exemption | None = None
 
     def in_force(self, day: date) -> bool:
         """Whether the rule applies on that day; both ends are included."""
@@ -56,27 +106,32 @@ class Rule:
             self.effective_to is None or day <= self.effective_to
         )
 
+    def in_force_on_any(self, days: Sequence[date]) -> bool:
+        """Whether the rule applies on one of these days."""
+        return any(map(self.in_force, days)) if len(days) != 1 else self.in_force(days[0])
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one rule says of one call. ``overrides`` marks what stands above every other rule."""
 
-    rule: str
+class Finding(NamedTuple):
+    """What one rule says of one call. ``blocks`` is whether it holds the call back."""
+
+    rule: Rule
     outcome: Outcome
     reason: str
-    citation: str
-    cause: int = CALL_REJECTED
     blocks: bool = False
-    overrides: bool = False
     obligations: frozenset[Obligation] = frozenset()
+    overrides: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """The stored form."""
+        """The stored form: enough to explain the verdict when the rule has long changed."""
+        rule = self.rule
         return {
-            "rule": self.rule,
+            "rule": rule.id,
+            "title": rule.title,
             "outcome": self.outcome.value,
             "reason": self.reason,
-            "citation": self.citation,
+            "citation": rule.citation,
+            "since": rule.effective_from.isoformat(),
+            "status": rule.status,
             "blocks": self.blocks,
         }
 
@@ -95,6 +150,11 @@ class Verdict:
         return "allow" if self.allowed else "block"
 
     @property
+    def blocking(self) -> Finding | None:
+        """The first finding that holds the call back; its rule's cause and prompt are used."""
+        return next((f for f in self.findings if f.blocks), None)
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why: what blocked a blocked call; of an allowed one, what overrode the rest for an
         emergency and what could not be told."""
@@ -106,20 +166,30 @@ class Verdict:
     @property
     def cause(self) -> int:
         """The Q.850 cause for hanging up a blocked call."""
-        return next((f.cause for f in self.findings if f.blocks), CALL_REJECTED)
+        return self.blocking.rule.cause if self.blocking else CALL_REJECTED
+
+    @property
+    def prompt(self) -> str:
+        """The name of the prompt for whoever places a blocked call."""
+        return self.blocking.rule.prompt if self.blocking else "blocked"
 
 
 FAILURE_TABLE = "callguard: failure table"
+_ALWAYS = date(1970, 1, 1)
+
+
+def _gate_rule(name: str) -> Rule:
+    return Rule(name, "gate", "The gate can decide the call", FAILURE_TABLE, _ALWAYS)
 
 
 def refusal(rule: str, reason: str) -> Verdict:
     """A blocking verdict that rests on no rule: the gate itself cannot decide the call."""
-    finding = Finding(rule, Outcome.UNKNOWN, reason, FAILURE_TABLE, blocks=True)
+    finding = Finding(_gate_rule(rule), Outcome.UNKNOWN, reason, blocks=True)
     return Verdict(allowed=False, findings=(finding,))
 
 
 def unrecorded(rule: str, reason: str) -> Verdict:
     """What an inbound call that cannot be decided gets: it is connected, and not recorded."""
-    finding = Finding(rule, Outcome.UNKNOWN, reason, FAILURE_TABLE)
+    finding = Finding(_gate_rule(rule), Outcome.UNKNOWN, reason)
     obligations = frozenset({Obligation.DO_NOT_RECORD})
     return Verdict(allowed=True, findings=(finding,), obligations=obligations)

@@ -1,17 +1,17 @@
 """Emergency numbers pass before and above everything, and are not recorded."""
 
 from callguard.policy.facts import CallFacts
-from callguard.policy.rules import Finding, Obligation, Outcome, Rule
+from callguard.policy.rules import Found, KindSettings, Obligation, Outcome, passed
+
+_NOT_RECORDED = frozenset({Obligation.DO_NOT_RECORD})
 
 
-def find(rule: Rule, facts: CallFacts) -> Finding:
+class Settings(KindSettings):
+    """None."""
+
+
+def find(settings: Settings, facts: CallFacts) -> Found:
     if facts.direction == "outbound" and facts.called.emergency:
-        return Finding(
-            rule.id,
-            Outcome.PASS,
-            f"{facts.called.raw} is an emergency number in {facts.called.region}",
-            rule.citation,
-            overrides=True,
-            obligations=frozenset({Obligation.DO_NOT_RECORD}),
-        )
-    return Finding(rule.id, Outcome.PASS, "not an emergency call", rule.citation)
+        reason = f"{facts.called.raw} is an emergency number in {facts.called.region}"
+        return Found(Outcome.PASS, reason, _NOT_RECORDED, overrides=True)
+    return passed("not an emergency call")

@@ -1,0 +1,53 @@
+"""After a refusal, or after a conversation, the subject is left alone for a while."""
+
+from datetime import datetime
+from typing import Literal
+
+from callguard.policy.facts import CallFacts
+from callguard.policy.kinds.attempts import same
+from callguard.policy.period import PeriodField
+from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
+
+
+class Settings(KindSettings):
+    """``after`` is what begins the rest of ``rest``; ``per`` which calls it holds back: all of
+    the tenant's, those of the same campaign, or (for conversations) about the same debt."""
+
+    after: Literal["refusal", "conversation"]
+    rest: PeriodField
+    per: Literal["tenant", "campaign", "debt"] = "tenant"
+
+
+def find(settings: Settings, facts: CallFacts) -> Found:
+    began = _moments(settings, facts)
+    if began is None:
+        return unknown("earlier calls cannot be told: the counters cannot be reached")
+    last = max((moment for moment in began if moment <= facts.at), default=None)
+    if last is None:
+        return passed(f"no {settings.after} is known")
+    over = settings.rest.after(last)
+    said = f"{settings.after} on {last:%Y-%m-%d %H:%M} UTC, {settings.rest} of rest"
+    if facts.at < over:
+        return blocked(f"{said} last until {over:%Y-%m-%d %H:%M} UTC")
+    return passed(f"{said} ended on {over:%Y-%m-%d %H:%M} UTC")
+
+
+def _moments(settings: Settings, facts: CallFacts) -> list[datetime] | None:
+    if settings.after == "refusal":
+        return [
+            refusal.at
+            for refusal in facts.refusals
+            if settings.per != "campaign" or refusal.campaign == facts.campaign
+        ]
+    if facts.attempts is None:
+        return None
+    return [
+        attempt.answered_at
+        for attempt in facts.attempts
+        if attempt.answered_at is not None and same(settings.per, attempt, facts)
+    ]
+
+
+def loosens(before: Settings, after: Settings) -> bool:
+    wider = after.per in (before.per, "tenant")
+    return before.rest.longer_than(after.rest) or after.after != before.after or not wider

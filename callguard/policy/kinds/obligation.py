@@ -1,0 +1,22 @@
+"""What must be done in every call of a kind: who is calling, what for, how to say no."""
+
+from pydantic import Field
+
+from callguard.policy.facts import CallFacts
+from callguard.policy.rules import Found, KindSettings, Obligation, required
+
+
+class Settings(KindSettings):
+    """``must`` are the duties; the dialogue carries out what a machine can, and the agent's
+    screen shows the rest."""
+
+    must: frozenset[Obligation] = Field(min_length=1)
+
+
+def find(settings: Settings, facts: CallFacts) -> Found:
+    duties = ", ".join(sorted(duty.value.replace("_", " ") for duty in settings.must))
+    return required(f"the call must: {duties}", settings.must)
+
+
+def loosens(before: Settings, after: Settings) -> bool:
+    return not before.must <= after.must

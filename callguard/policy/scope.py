@@ -1,0 +1,93 @@
+"""Which calls a rule is about."""
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from callguard.policy.facts import (
+    CHANNELS,
+    PURPOSES,
+    CallFacts,
+    Channel,
+    Dialler,
+    Direction,
+    Purpose,
+    SubjectKind,
+)
+from callguard.policy.numbers import LINES
+
+_NONE: frozenset[str] = frozenset()
+_OUTBOUND: frozenset[Direction] = frozenset({"outbound"})
+_VOICE: frozenset[Channel] = frozenset({"voice"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Every condition must hold; an empty one holds always.
+
+    ``regions`` (ISO 3166-1) and ``subdivisions`` (ISO 3166-2) are where the subject is or, with
+    ``ends = "either"``, where either party is. A subject of whom no subdivision is known is taken
+    to be in each of them; one of unknown ``subjects`` kind to be a consumer.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    regions: frozenset[str] = _NONE
+    subdivisions: frozenset[str] = _NONE
+    ends: Literal["subject", "either"] = "subject"
+    directions: frozenset[Direction] = _OUTBOUND
+    purposes: frozenset[Purpose] = frozenset()
+    channels: frozenset[Channel] = _VOICE
+    subjects: frozenset[SubjectKind] = frozenset()
+    lines: frozenset[str] = _NONE
+    diallers: frozenset[Dialler] = frozenset()
+    tenants: frozenset[str] = _NONE
+    calls: frozenset[tuple[str, str, str]] = field(init=False, repr=False, compare=False)
+    more: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for code in (*self.regions, *self.subdivisions):
+            if code != code.upper():
+                raise ValueError(f"{code!r} is no ISO 3166 code")
+        if strange := sorted(self.lines - set(LINES)):
+            raise ValueError(f"{strange[0]!r} is no kind of line; known: {', '.join(LINES)}")
+        # What is asked of every rule for every call is asked in one look.
+        calls = product(self.directions, self.channels or CHANNELS, self.purposes or PURPOSES)
+        object.__setattr__(self, "calls", frozenset(calls))
+        more = bool(self.subjects or self.lines or self.diallers or self.tenants)
+        object.__setattr__(self, "more", more)
+
+    def covers(self, facts: CallFacts) -> bool:
+        """Whether the rule is about this call."""
+        return (
+            (facts.direction, facts.channel, facts.purpose) in self.calls
+            and (not self.regions or self._somewhere(facts))
+            and (not self.more or self._further(facts))
+        )
+
+    def _somewhere(self, facts: CallFacts) -> bool:
+        place = facts.place
+        if place.region in self.regions and self._within(place.subdivisions):
+            return True
+        if self.ends == "subject":
+            return False
+        other = facts.caller if facts.direction == "outbound" else facts.called
+        if other.region is None:
+            return facts.home_region in self.regions and not self.subdivisions
+        return other.region in self.regions and self._within(other.subdivisions)
+
+    def _within(self, subdivisions: tuple[str, ...]) -> bool:
+        if not self.subdivisions or not subdivisions:
+            return True
+        return any(one in self.subdivisions for one in subdivisions)
+
+    def _further(self, facts: CallFacts) -> bool:
+        kind = "consumer" if facts.subject_kind == "unknown" else facts.subject_kind
+        return (
+            (not self.subjects or kind in self.subjects)
+            and (not self.lines or facts.subject.line in self.lines)
+            and (not self.diallers or facts.dialler in self.diallers)
+            and (not self.tenants or facts.tenant in self.tenants)
+        )
