@@ -13,11 +13,14 @@ from callguard.config import Agi
 from callguard.consent.prompts import PromptLibrary
 from callguard.gate.callbook import Call
 from callguard.gate.dialogue import answer
+from callguard.gate.policy import Policy
 from callguard.gate.room import Gate
 from callguard.optout.image import OptOutImage
 from callguard.policy.packs import shipped_packs
 from callguard.recording.recorder import OpenRecording
+from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
+from callguard.storage.grouped import GroupedReads
 from callguard.storage.journal import Journal
 from callguard.storage.migrate import upgrade
 from callguard.tenants.directory import TenantDirectory
@@ -69,13 +72,16 @@ async def _serve(pipe: Connection, folder: Path) -> None:
     with database.reading() as connection:
         tenants.refresh(connection)
     journal = Journal(database, clock)
+    reads = GroupedReads(database)
     gate = Gate(
         clock=clock,
         database=database,
         journal=journal,
         tenants=tenants,
         opt_outs=OptOutImage(),
-        rules=[rule for pack in shipped_packs() for rule in pack.rules],
+        policy=Policy(rule for pack in shipped_packs() for rule in pack.rules),
+        attempts=LocalAttempts(reads, clock),
+        reads=reads,
         prompts=PromptLibrary(),
         prompt_folders={"bench": PurePosixPath("/prompts")},
         recordings=_NoRecordings(),

@@ -16,16 +16,19 @@ from typing import Final, cast
 import uvloop
 
 AT_ONCE: Final = 16
-REQUEST: Final = "outbound?tenant=bench&number=%2B4930123456&pbx=bench"
+REQUEST: Final = "outbound?tenant=bench&purpose=service&pbx=bench&number=%2B4930"
+"""The request of a call, but for the last digits: no two calls go to one number."""
+
 _REPLIES: Final = {b"STREAM FILE": b"200 result=0 endpos=8000\n"}
 
 
 def environment(port: int, serial: int) -> bytes:
     """What Asterisk 22 sends for a call, as ``setup_env`` of ``res_agi.c`` words it."""
+    request = f"{REQUEST}{serial % 10_000_000:07}"
     return (
         "agi_network: yes\n"
-        f"agi_network_script: {REQUEST}\n"
-        f"agi_request: agi://127.0.0.1:{port}/{REQUEST}\n"
+        f"agi_network_script: {request}\n"
+        f"agi_request: agi://127.0.0.1:{port}/{request}\n"
         f"agi_channel: PJSIP/agent-{serial:08x}\n"
         "agi_language: en\n"
         "agi_type: PJSIP\n"

@@ -101,6 +101,14 @@ class Purge(_Section):
     at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
 
 
+class Policy(_Section):
+    """Which rules count: ``packs`` is the operator's own folder of them, ``leave_out`` names the
+    shipped packs that do not."""
+
+    packs: Path | None = None
+    leave_out: tuple[str, ...] = ()
+
+
 class Limits(_Section):
     """How long the gate waits."""
 
@@ -122,6 +130,7 @@ class Settings(_Section):
     web: Web = Web()
     spool: Spool = Spool()
     purge: Purge = Purge()
+    policy: Policy = Policy()
     limits: Limits = Limits()
 
     @field_validator("home_region")

@@ -26,19 +26,22 @@ from callguard.gate.dialogue import answer
 from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.gate.lease import Lease
 from callguard.gate.pbx import Pbx
+from callguard.gate.policy import Policy
 from callguard.gate.recordings import CallRecordings
 from callguard.gate.room import Gate
 from callguard.optout.image import OptOutImage
 from callguard.overview import Overview
-from callguard.policy.packs import shipped_packs
+from callguard.policy.packs import PackError, all_packs
 from callguard.recording.keys import KeyStoreError, MasterKey
 from callguard.recording.objects import FolderStore, ObjectStoreError
 from callguard.recording.recorder import Recorder
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool, SpoolError
 from callguard.retention.daily import DailyPurge
+from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database, DatabaseError
 from callguard.storage.faults import one_line
+from callguard.storage.grouped import GroupedReads
 from callguard.storage.journal import Journal
 from callguard.storage.migrate import check
 from callguard.tenants.directory import TenantDirectory
@@ -78,6 +81,7 @@ class Service:
             )
             self.spool.prepare()
             store = FolderStore(settings.object_folder)
+            packs = all_packs(settings.policy.packs, settings.policy.leave_out)
             self.journal = Journal(self.database, clock)
             self.tenants = TenantDirectory()
             self.opt_outs = OptOutImage()
@@ -117,11 +121,13 @@ class Service:
             SpoolError,
             ObjectStoreError,
             ConfigError,
+            PackError,
             OSError,
         ) as error:
             raise ServiceError(str(error)) from error
         except SQLAlchemyError as error:
             raise ServiceError(f"the database cannot be read: {one_line(error)}") from error
+        reads = GroupedReads(self.database, timeout=settings.limits.durable_s)
         self.recordings = CallRecordings(self.recorder, self.sealer, self.pbxs)
         self.keepers = {
             pbx.name: CallRecordKeeper(
@@ -135,7 +141,9 @@ class Service:
             journal=self.journal,
             tenants=self.tenants,
             opt_outs=self.opt_outs,
-            rules=[rule for pack in shipped_packs() for rule in pack.rules],
+            policy=Policy(rule for pack in packs for rule in pack.rules),
+            attempts=LocalAttempts(reads, clock),
+            reads=reads,
             prompts=prompts,
             prompt_folders={
                 p.name: PurePosixPath(p.prompts or settings.prompt_folder)

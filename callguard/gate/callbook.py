@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from callguard.policy.facts import Direction
 from callguard.policy.rules import Obligation
+from callguard.storage.attempts import withdraw_attempt
 from callguard.storage.schema import calls
 
 BOUND = 50_000
@@ -85,13 +86,14 @@ class CallBook:
         return tuple(self._calls.values())
 
 
-def withdraw(connection: Connection, call_id: str) -> None:
-    """Marks an allowed call whose verdict was never given to the dialplan."""
+def withdraw(connection: Connection, call: Call) -> None:
+    """Marks an allowed call whose verdict was never given to the dialplan: it is no attempt."""
     connection.execute(
         update(calls)
-        .where(calls.c.id == call_id, calls.c.verdict == "allow")
+        .where(calls.c.id == call.id, calls.c.verdict == "allow")
         .values(verdict="block", reasons=[NOT_GIVEN])
     )
+    withdraw_attempt(connection, call.subject, call.decided_at, call.id)
 
 
 def read_call(connection: Connection, call_id: str) -> Call | None:

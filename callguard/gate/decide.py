@@ -1,110 +1,135 @@
-"""From a request to a durable verdict."""
+"""From a request to a verdict and the rows that make it durable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from callguard.contacts.contact import ContactError
 from callguard.gate.callbook import Call
+from callguard.gate.dossier import NOTHING_KEPT, read_dossier
+from callguard.gate.knowledge import Knowledge
+from callguard.gate.parties import Parties, find_tenant, parties_of
 from callguard.gate.request import Request, read_purpose
-from callguard.gate.room import Gate
 from callguard.ids import uuid7
-from callguard.policy.evaluate import evaluate
-from callguard.policy.facts import CallFacts, OptOut, Purpose
-from callguard.policy.numbers import Number, parse_number
+from callguard.policy.facts import Attempt, CallFacts, OptOut, Purpose
+from callguard.policy.place import place_of
 from callguard.policy.rules import Verdict, refusal, unrecorded
 from callguard.retention.schedule import expires_at
+from callguard.storage.attempts import Claim, as_row
+from callguard.storage.faults import one_line
 from callguard.storage.journal import Row
-from callguard.storage.schema import calls
+from callguard.storage.schema import SUBJECT, calls
 from callguard.tenants.tenant import Tenant, days_kept
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict with the call it is about; ``row`` is what makes it durable."""
+    """A verdict with the call it is about. ``rows`` make it durable; ``claim`` is the attempt
+    that it counts as, where it does."""
 
     tenant: Tenant | None
     verdict: Verdict
     call: Call
-    row: Row
-    opt_outs: tuple[OptOut, ...]
+    rows: tuple[Row, ...]
+    opt_outs: tuple[OptOut, ...] = ()
+    claim: Claim | None = None
 
 
-def find_tenant(gate: Gate, request: Request) -> Tenant | None:
-    """Whose call it is: as the dialplan says, else by the line calling or the number called."""
-    if request.tenant:
-        return gate.tenants.get(request.tenant)
-    if request.direction == "inbound":
-        number = parse_number(request.number, gate.home_region)
-        return gate.tenants.by_number(number.key)
-    return gate.tenants.by_endpoint(request.channel, request.account_code)
+async def decide(
+    known: Knowledge, request: Request, *, count: bool = True, at: datetime | None = None
+) -> Decision:
+    """Gathers the facts and asks the policy. Nothing is changed but for the attempt, which from
+    now on counts unless ``count`` is false or the call is blocked.
 
-
-def decide(gate: Gate, request: Request) -> Decision:
-    """Gathers the facts and asks the policy. Acts on nothing."""
-    at = gate.clock.now()
-    tenant = find_tenant(gate, request)
-    region = tenant.settings.home_region if tenant else gate.home_region
-    called = _called(gate, request, region)
-    caller = parse_number(request.caller, region)
-    subject = called if request.direction == "outbound" else caller
+    ``at`` decides for another moment than this one, by the law and the facts of that moment, as
+    far as they are kept.
+    """
+    moment = at or known.clock.now()
+    tenant = find_tenant(known, request)
+    parties = parties_of(known, request, tenant)
     purpose = read_purpose(request.purpose, tenant.settings.purpose) if tenant else None
-    if called.emergency and request.direction == "outbound":
+    if parties.emergency:
         purpose = purpose or "service"  # nothing that was mistyped holds an emergency call back
-    facts = CallFacts(
-        at=at,
-        tenant=tenant.id if tenant else "",
-        direction=request.direction,
-        purpose=purpose or "marketing",
-        subject=subject,
-        caller=caller,
-        called=called,
-        opt_outs=gate.opt_outs.of(subject.key, tenant.id) if tenant and subject.known else (),
-        campaign=request.campaign or None,
-        agent=request.agent or None,
-    )
-    verdict = _undecidable(gate, request, tenant, purpose, called) or evaluate(facts, gate.rules)
+    call_id = str(uuid7(moment))
+    verdict = _undecidable(known, request, tenant, purpose, parties)
+    claim: Claim | None = None
+    facts: CallFacts | None = None
+    if verdict is None:
+        assert purpose is not None
+        claims = count and request.direction == "outbound" and not parties.emergency
+        if claims and tenant is not None and parties.subject.known:
+            attempt = _attempt(request, tenant, purpose, moment)
+            claim = Claim(call_id, parties.subject.key, attempt)
+        try:
+            facts = await _gather(known, request, tenant, parties, purpose, moment, claim)
+        except (SQLAlchemyError, TimeoutError, ContactError) as error:
+            reason = f"what is known of the subject could not be read: {one_line(error)}"
+            outbound = request.direction == "outbound"
+            verdict = (refusal if outbound else unrecorded)("gate.facts", reason)
+        else:
+            facts = _with_wishes(known, facts, at)
+            verdict = known.policy.of(tenant).decide(facts)
+    if claim is not None and not verdict.allowed:
+        known.attempts.release(claim)
+        claim = None
     call = Call(
-        id=str(uuid7(at)),
-        tenant=facts.tenant,
+        id=call_id,
+        tenant=tenant.id if tenant else "",
         pbx=request.pbx,
         uniqueid=request.uniqueid,
         direction=request.direction,
         purpose=purpose or "",
-        subject=subject.key,
+        subject=parties.subject.key,
         allowed=verdict.allowed,
         obligations=verdict.obligations,
-        decided_at=at,
+        decided_at=moment,
     )
-    row = Row(calls, _values(call, request, tenant, verdict, caller, called))
-    return Decision(tenant, verdict, call, row, facts.opt_outs)
+    rows = [Row(calls, _values(call, request, tenant, verdict, parties))]
+    if claim is not None:
+        rows.append(as_row(claim, expires_at(moment, days_kept(tenant, "attempt"))))
+    wishes = facts.opt_outs if facts is not None else ()
+    return Decision(tenant, verdict, call, tuple(rows), wishes, claim)
 
 
-def still_stands(gate: Gate, decision: Decision) -> bool:
+def _with_wishes(known: Knowledge, facts: CallFacts, at: datetime | None) -> CallFacts:
+    """The opt-outs are looked at last, so that none that came meanwhile is missed; for another
+    moment, those of then."""
+    if not facts.tenant or not facts.subject.known:
+        return facts
+    wishes = known.opt_outs.of(facts.subject.key, facts.tenant)
+    if at is not None:
+        wishes = tuple(wish for wish in wishes if wish.since <= at)
+    return replace(facts, opt_outs=wishes) if wishes else facts
+
+
+def still_stands(known: Knowledge, decision: Decision) -> bool:
     """Whether nobody opted out while the verdict was being kept."""
     call = decision.call
     if not call.subject or decision.verdict.emergency:
         return True
-    return gate.opt_outs.of(call.subject, call.tenant) == decision.opt_outs
+    return known.opt_outs.of(call.subject, call.tenant) == decision.opt_outs
 
 
-def _called(gate: Gate, request: Request, region: str) -> Number:
-    """The called number; an emergency number of the place where the PBX stands is one for every
-    tenant."""
-    called = parse_number(request.number, region)
-    if not called.emergency and request.direction == "outbound":
-        here = parse_number(request.number, gate.home_region)
-        return here if here.emergency else called
-    return called
+def release(known: Knowledge, decision: Decision) -> None:
+    """Takes back the attempt of a call that was allowed and is not placed after all."""
+    if decision.claim is not None:
+        known.attempts.release(decision.claim)
 
 
 def _undecidable(
-    gate: Gate,
+    known: Knowledge,
     request: Request,
     tenant: Tenant | None,
     purpose: Purpose | None,
-    called: Number,
+    parties: Parties,
 ) -> Verdict | None:
     """The verdict on a call that the policy cannot be asked about, if it is one."""
     outbound = request.direction == "outbound"
-    if outbound and called.emergency:
+    if parties.emergency:
         return None
     if tenant is None:
         named = f"{request.tenant[:63]!r}" if request.tenant else "of this line or number"
@@ -112,29 +137,106 @@ def _undecidable(
         return refusal("gate.tenant", reason) if outbound else unrecorded("gate.tenant", reason)
     if purpose is None:
         return refusal("gate.purpose", f"{request.purpose[:32]!r} is not a purpose")
-    if outbound and (stale := gate.stale_opt_outs()) is not None:
+    if outbound and (stale := known.stale_opt_outs()) is not None:
         return refusal("gate.opt-outs", f"opt-outs could not be read for {stale:.0f} s")
     return None
 
 
-def _values(
-    call: Call,
+def _attempt(request: Request, tenant: Tenant, purpose: Purpose, at: datetime) -> Attempt:
+    return Attempt(
+        at=at,
+        tenant=tenant.id,
+        purpose=purpose,
+        channel=request.contact_channel,
+        campaign=request.campaign or None,
+        debt=request.debt or None,
+    )
+
+
+async def _gather(
+    known: Knowledge,
     request: Request,
     tenant: Tenant | None,
-    verdict: Verdict,
-    caller: Number,
-    called: Number,
+    parties: Parties,
+    purpose: Purpose,
+    at: datetime,
+    claim: Claim | None,
+) -> CallFacts:
+    """Raises SQLAlchemyError, TimeoutError or ContactError; then nothing is counted."""
+    subject, outbound = parties.subject, request.direction == "outbound"
+    campaign = request.campaign or None
+    dossier = NOTHING_KEPT
+    # Whatever else is known, an emergency call waits for none of it.
+    if tenant is not None and not parties.emergency:
+        counted = campaign if request.dialler == "machine" else None
+        dossier = await read_dossier(known.reads, tenant.id, subject.key, counted, at)
+    contact = dossier.contact
+    facts = CallFacts(
+        at=at,
+        tenant=tenant.id if tenant else "",
+        direction=request.direction,
+        purpose=purpose,
+        subject=subject,
+        caller=parties.caller,
+        called=parties.called,
+        place=place_of(
+            subject,
+            region=contact.region,
+            subdivision=contact.subdivision,
+            zone=contact.zone,
+            fallback=parties.home_region if request.contact_channel == "email" else None,
+        ),
+        channel=request.contact_channel,
+        subject_kind=contact.kind,
+        home_region=parties.home_region,
+        registries=known.registries.answers(subject) if outbound else (),
+        consents=contact.consents,
+        relationships=contact.relationships,
+        refusals=contact.refusals,
+        restricted_since=contact.restricted_since,
+        campaign=campaign,
+        debt=request.debt or None,
+        agent=request.agent or None,
+        dialler=request.dialler,
+        figures=dossier.figures,
+    )
+    if tenant is None or not outbound or not subject.known or parties.emergency:
+        return facts
+    attempts = await _attempts(known, tenant, facts, claim)
+    return facts if attempts == () else replace(facts, attempts=attempts)
+
+
+async def _attempts(
+    known: Knowledge, tenant: Tenant, facts: CallFacts, claim: Claim | None
+) -> tuple[Attempt, ...] | None:
+    """The earlier attempts, as far back as any rule about this call looks; None where they cannot
+    be had, which blocks where there is a cap and nowhere else."""
+    since = known.policy.of(tenant).looks_back_to(facts)
+    try:
+        if claim is not None:
+            return await known.attempts.claim(claim, since)
+        return await known.attempts.earlier(facts.subject.key, since) if since else ()
+    except Exception as error:  # whatever the counters stand on
+        log.error("counters_unreachable", reason=one_line(error))
+        return None
+
+
+def _values(
+    call: Call, request: Request, tenant: Tenant | None, verdict: Verdict, parties: Parties
 ) -> dict[str, object]:
+    caller, called = parties.caller, parties.called
     return {
         "id": call.id,
         "tenant_id": tenant.id if tenant else None,
         "pbx": call.pbx,
         "uniqueid": call.uniqueid,
         "direction": call.direction,
+        "channel": request.contact_channel,
         "purpose": call.purpose or None,
         "campaign": request.campaign or None,
+        "debt": request.debt or None,
         "agent": request.agent or None,
-        "subject": call.subject[:40],
+        "subject": call.subject[:SUBJECT],
         "caller": (caller.key or caller.raw)[:80],
         "called": (called.key or called.raw)[:80],
         "verdict": verdict.decision,

@@ -11,13 +11,14 @@ import structlog
 
 from callguard.agi.session import AgiSession
 from callguard.gate.announce import After, announce, is_announced
-from callguard.gate.callbook import withdraw
-from callguard.gate.decide import Decision, decide, still_stands
+from callguard.gate.callbook import Call, withdraw
+from callguard.gate.decide import Decision, decide, release, still_stands
 from callguard.gate.feature import feature
 from callguard.gate.request import read_request
 from callguard.gate.room import Gate
 from callguard.ids import is_call_id
 from callguard.policy.numbers import mask
+from callguard.storage.attempts import note_answered
 from callguard.storage.journal import NotDurableError
 
 log = structlog.get_logger(__name__)
@@ -43,9 +44,9 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
     """May this call be dialled? The verdict is durable before the dialplan hears of it; only an
     emergency call does not wait for that."""
     request = read_request("outbound", session.env.values, session.env.query)
-    decision = decide(gate, request)
+    decision = await decide(gate, request)
     if decision.verdict.emergency:
-        gate.journal.post(decision.row)
+        gate.journal.post(*decision.rows)
         _entered(gate, decision)
         await session.set_variable("CALLGUARD_VERDICT", "emergency")
         return
@@ -58,7 +59,8 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
     if not kept:
         return
     if decision.verdict.allowed and not still_stands(gate, decision):
-        gate.journal.post(work=partial(withdraw, call_id=decision.call.id))
+        release(gate, decision)
+        gate.journal.post(work=partial(withdraw, call=decision.call))
         gate.counts.fault("overtaken_by_opt_out")
         log.warning("overtaken_by_opt_out", call=decision.call.id)
         return
@@ -78,6 +80,7 @@ async def answered(gate: Gate, session: AgiSession) -> None:
         gate.counts.fault("answered_without_verdict")
         log.warning("answered_without_verdict", call=call_id[:36])
         return
+    _conversation(gate, call)
     tenant = gate.tenants.get(call.tenant)
     if tenant is None:
         return
@@ -86,11 +89,26 @@ async def answered(gate: Gate, session: AgiSession) -> None:
         await session.set_variable("CALLGUARD_AFTER", "end")
 
 
+def _conversation(gate: Gate, call: Call) -> None:
+    """From here on the attempt is a conversation, which some rules count apart."""
+    at = gate.clock.now()
+    gate.attempts.answered(call.subject, call.id, at)
+    gate.journal.post(
+        work=partial(
+            note_answered,
+            subject=call.subject,
+            placed_at=call.decided_at,
+            call_id=call.id,
+            at=at,
+        )
+    )
+
+
 async def inbound(gate: Gate, session: AgiSession) -> None:
     """Somebody calls a tenant: the call is connected whatever happens here, recorded only after
     the notice was heard."""
     request = read_request("inbound", session.env.values, session.env.query)
-    decision = decide(gate, request)
+    decision = await decide(gate, request)
     if not await _keep(gate, decision):
         return
     _entered(gate, decision)
@@ -110,13 +128,14 @@ async def inbound(gate: Gate, session: AgiSession) -> None:
 async def _keep(gate: Gate, decision: Decision) -> bool:
     """Makes the verdict durable; whether it is."""
     try:
-        await gate.journal.insert(decision.row, timeout=gate.durable_s)
+        await gate.journal.insert(*decision.rows, timeout=gate.durable_s)
     except NotDurableError as error:
         gate.counts.not_durable += 1
         log.error("verdict_not_durable", call=decision.call.id, reason=str(error))
         if decision.call.direction == "outbound":
+            release(gate, decision)
             # A commit that was under way may still succeed; the verdict was not given all the same.
-            gate.journal.post(work=partial(withdraw, call_id=decision.call.id))
+            gate.journal.post(work=partial(withdraw, call=decision.call))
         return False
     return True
 
@@ -132,15 +151,17 @@ def _entered(gate: Gate, decision: Decision) -> None:
         direction=call.direction,
         subject=mask(call.subject),
         verdict=verdict.decision,
-        rules=[finding.rule for finding in verdict.findings if finding.blocks],
+        rules=[finding.rule.id for finding in verdict.findings if finding.blocks],
     )
 
 
 async def _offer_reason(gate: Gate, session: AgiSession, decision: Decision) -> None:
     tenant = decision.tenant
-    if tenant is None or not tenant.settings.blocked_prompt:
+    name = decision.verdict.prompt
+    if tenant is None or not tenant.settings.blocked_prompt or not name:
         return
-    prompt = gate.prompts.find("blocked", tenant.settings.language)
+    language = tenant.settings.language
+    prompt = gate.prompts.find(name, language) or gate.prompts.find("blocked", language)
     sound = gate.sound(decision.call.pbx, prompt) if prompt else None
     if sound is not None:
         await session.set_variable("CALLGUARD_PROMPT", sound)

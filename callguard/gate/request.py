@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from callguard.policy.facts import PURPOSES, Direction, Purpose
+from callguard.policy.facts import PURPOSES, Channel, Dialler, Direction, Purpose
 
 MAX_TEXT = 128
 """Longest campaign or agent taken over from the dialplan."""
@@ -11,7 +11,7 @@ MAX_TEXT = 128
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question. Empty texts are what the dialplan left out."""
+    """One question. Empty texts are what the dialplan left out. ``dialler`` is who dials."""
 
     direction: Direction
     pbx: str
@@ -24,6 +24,9 @@ class Request:
     campaign: str
     agent: str
     account_code: str
+    debt: str = ""
+    dialler: Dialler = "agent"
+    contact_channel: Channel = "voice"
 
 
 def read_request(
@@ -42,6 +45,8 @@ def read_request(
         campaign=query.get("campaign", "")[:MAX_TEXT],
         agent=query.get("agent", "")[:MAX_TEXT],
         account_code=values.get("agi_accountcode", ""),
+        debt=query.get("debt", "")[:MAX_TEXT],
+        dialler="machine" if query.get("dialler") == "machine" else "agent",
     )
 
 

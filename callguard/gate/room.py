@@ -1,24 +1,17 @@
 """What the dialogues of the gate share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from callguard.clock import Clock
 from callguard.consent.prompts import Prompt, PromptLibrary
 from callguard.gate.callbook import Call, CallBook, read_call
+from callguard.gate.knowledge import Knowledge
 from callguard.gate.request import Counts
-from callguard.optout.image import OptOutImage
-from callguard.policy.rules import Rule
 from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
-from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import Tenant
-
-STALE_OPT_OUTS_S = 5.0
-"""After so long without a look at the table, an opt-out may have been entered unseen."""
 
 
 class Recordings(Protocol):
@@ -54,32 +47,18 @@ class Recordings(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Gate:
+@dataclass(slots=True, kw_only=True)
+class Gate(Knowledge):
     """The shared state of the gate, owned by the service."""
 
-    clock: Clock
     database: Database
     journal: Journal
-    tenants: TenantDirectory
-    opt_outs: OptOutImage
-    rules: Sequence[Rule]
     prompts: PromptLibrary
     prompt_folders: dict[str, PurePosixPath]
     recordings: Recordings
-    home_region: str
     durable_s: float = 2.0
-    opt_outs_read_at: float | None = None
     calls: CallBook = field(default_factory=CallBook)
     counts: Counts = field(default_factory=Counts)
-
-    def stale_opt_outs(self) -> float | None:
-        """Seconds since the opt-outs of other processes were last read, where that is too long;
-        None while they are fresh, or where nobody else writes any."""
-        if self.opt_outs_read_at is None:
-            return None
-        age = self.clock.monotonic() - self.opt_outs_read_at
-        return age if age > STALE_OPT_OUTS_S else None
 
     def sound(self, pbx: str, prompt: Prompt) -> str | None:
         """The prompt's path as that Asterisk sees it, without extension."""

@@ -77,3 +77,9 @@ def states_of(e164: str) -> tuple[str, ...]:
     told from the number."""
     state = _STATES.get(e164[2:5])
     return (state,) if state else ()
+
+
+def codes_of(subdivision: str) -> tuple[str, ...]:
+    """The area codes of a state (``US-FL``); none for any other place."""
+    country, _, state = subdivision.partition("-")
+    return tuple(_CODES.get(state, "").split()) if country == "US" else ()

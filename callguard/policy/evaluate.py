@@ -16,8 +16,8 @@ def evaluate(facts: CallFacts, rules: Sequence[Rule]) -> Verdict:
     none short-cuts another.
 
     The call is blocked by any blocking finding, unless one finding overrides them all, which
-    only an emergency call's does. Raises KeyError for a rule of an unknown kind (loading a pack
-    refuses those).
+    only an emergency call's does: then its obligations alone hold. Raises KeyError for a rule of
+    an unknown kind (loading a pack refuses those).
     """
     days = facts.days
     findings = [
@@ -25,14 +25,16 @@ def evaluate(facts: CallFacts, rules: Sequence[Rule]) -> Verdict:
         for rule in sorted(rules, key=_by_id)
         if rule.scope.covers(facts) and rule.in_force_on_any(days)
     ]
-    overridden = any(finding.overrides for finding in findings)
-    if overridden:
+    overriding = [finding for finding in findings if finding.overrides]
+    if overriding:
         findings = [finding._replace(blocks=False) for finding in findings]
     return Verdict(
         allowed=not any(finding.blocks for finding in findings),
         findings=tuple(findings),
-        obligations=_NOTHING.union(*(f.obligations for f in findings if f.obligations)),
-        emergency=overridden,
+        obligations=_NOTHING.union(
+            *(f.obligations for f in overriding or findings if f.obligations)
+        ),
+        emergency=bool(overriding),
     )
 
 

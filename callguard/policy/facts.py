@@ -1,7 +1,7 @@
 """What is known of a call when it is decided."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from callguard.policy.numbers import Number
 
 Direction = Literal["outbound", "inbound"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Purpose = Literal["marketing", "service", "collection", "survey", "transactional"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 Channel = Literal["voice", "sms", "email"]
@@ -119,8 +120,9 @@ class CampaignDay:
 class CallFacts:
     """Everything a rule may look at.
 
-    ``at`` is aware; ``subject`` is the party who is protected: the called number outbound, the
-    calling number inbound. ``attempts`` and ``figures`` are None where they could not be had.
+    ``at`` is aware and kept in UTC, as the other moments are; ``subject`` is the party who is
+    protected: the called number outbound, the calling number inbound. ``attempts`` and
+    ``figures`` are None where they could not be had.
     """
 
     at: datetime
@@ -146,6 +148,13 @@ class CallFacts:
     agent: str | None = None
     dialler: Dialler = "agent"
     figures: tuple[CampaignDay, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.at.tzinfo is None:
+            raise ValueError("the time of a call needs a time zone")
+        if self.at.tzinfo is not UTC:
+            # Moments of one other zone are equal in the hour that occurs twice, and are not.
+            object.__setattr__(self, "at", self.at.astimezone(UTC))
 
     @property
     def local(self) -> tuple[datetime, ...]:

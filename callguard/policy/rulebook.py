@@ -3,18 +3,31 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from pydantic import BaseModel
 
 from callguard.policy.evaluate import evaluate
 from callguard.policy.facts import CallFacts
-from callguard.policy.rules import Rule, Verdict
+from callguard.policy.kinds import attempts, cooling_off
+from callguard.policy.period import Period
+from callguard.policy.rules import KindSettings, Rule, Verdict
 
 
 class Rulebook:
-    """A set of rules, immutable. ``digest`` names exactly these rules."""
+    """A set of rules, immutable. ``digest`` names exactly these rules, wherever it is made.
+
+    Raises ValueError for two rules of one id.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(sorted(rules, key=lambda rule: rule.id))
+        for one, other in pairwise(self.rules):
+            if one.id == other.id:
+                raise ValueError(f"there are two rules {one.id}")
         everywhere: list[Rule] = []
         somewhere: dict[str, list[Rule]] = defaultdict(list)
         for rule in self.rules:
@@ -27,7 +40,10 @@ class Rulebook:
         self.registries = frozenset(
             str(rule.settings.registry) for rule in self.rules if hasattr(rule.settings, "registry")
         )
-        told = [repr(rule) for rule in self.rules]
+        self._looking_back = {
+            rule.id: period for rule in self.rules if (period := looks_back(rule.settings))
+        }
+        told = [_plain(rule) for rule in self.rules]
         self.digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def about(self, facts: CallFacts) -> tuple[Rule, ...]:
@@ -42,6 +58,41 @@ class Rulebook:
             {rule.id: rule for rules in (self._everywhere, *found) for rule in rules}.values()
         )
 
+    def looks_back_to(self, facts: CallFacts) -> datetime | None:
+        """How far back the rules about a call look at earlier attempts; None where they do not."""
+        return min(
+            (
+                period.before(facts.at)
+                for rule in self.about(facts)
+                if (period := self._looking_back.get(rule.id)) and rule.scope.covers(facts)
+            ),
+            default=None,
+        )
+
     def decide(self, facts: CallFacts) -> Verdict:
         """The verdict on a call by all these rules."""
         return evaluate(facts, self.about(facts))
+
+
+def looks_back(settings: KindSettings) -> Period | None:
+    """How far back a rule with these settings looks at earlier attempts, if it does."""
+    if isinstance(settings, attempts.Settings):
+        return settings.window
+    if isinstance(settings, cooling_off.Settings) and settings.after == "conversation":
+        return settings.rest
+    return None
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it. Sets are sorted, because their order differs by process."""
+    if isinstance(value, frozenset | set):
+        return sorted(json.dumps(_plain(part)) for part in value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in sorted(value.items())}
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in sorted(type(value).model_fields)}
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

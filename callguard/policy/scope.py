@@ -1,13 +1,17 @@
 """Which calls a rule is about."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 from typing import ClassVar, Literal
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import ConfigDict
 
 from callguard.policy.facts import (
     CHANNELS,
+    DIRECTIONS,
     PURPOSES,
     CallFacts,
     Channel,
@@ -18,9 +22,22 @@ from callguard.policy.facts import (
 )
 from callguard.policy.numbers import LINES
 
+_NOWHERE_LAND = "001"
+"""The region of numbers that belong to no country."""
+
+_REGIONS = frozenset(SUPPORTED_REGIONS) | {_NOWHERE_LAND}
+_SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}", re.ASCII)
 _NONE: frozenset[str] = frozenset()
 _OUTBOUND: frozenset[Direction] = frozenset({"outbound"})
 _VOICE: frozenset[Channel] = frozenset({"voice"})
+
+
+def check_regions(codes: Iterable[str]) -> None:
+    """Raises ValueError for what is no region (ISO 3166-1) that a number can be of: a rule about
+    it would never apply."""
+    for code in sorted(codes):
+        if code not in _REGIONS:
+            raise ValueError(f"{code!r} is no ISO 3166 code of a country")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +45,8 @@ class Scope:
     """Every condition must hold; an empty one holds always.
 
     ``regions`` (ISO 3166-1) and ``subdivisions`` (ISO 3166-2) are where the subject is or, with
-    ``ends = "either"``, where either party is. A subject of whom no subdivision is known is taken
-    to be in each of them; one of unknown ``subjects`` kind to be a consumer.
+    ``ends = "either"``, where either party is. A party of whom no subdivision is known is taken
+    to be in each of them; a subject of unknown ``subjects`` kind to be a consumer.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -48,13 +65,19 @@ class Scope:
     more: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for code in (*self.regions, *self.subdivisions):
-            if code != code.upper():
-                raise ValueError(f"{code!r} is no ISO 3166 code")
+        check_regions(self.regions)
+        for code in sorted(self.subdivisions):
+            if _SUBDIVISION.fullmatch(code) is None:
+                raise ValueError(f"{code!r} is no ISO 3166 code of a subdivision")
+        countries = {code[:2] for code in self.subdivisions}
+        if countries and countries != self.regions:
+            raise ValueError("the subdivisions are to be of the regions, some of each")
         if strange := sorted(self.lines - set(LINES)):
             raise ValueError(f"{strange[0]!r} is no kind of line; known: {', '.join(LINES)}")
         # What is asked of every rule for every call is asked in one look.
-        calls = product(self.directions, self.channels or CHANNELS, self.purposes or PURPOSES)
+        calls = product(
+            self.directions or DIRECTIONS, self.channels or CHANNELS, self.purposes or PURPOSES
+        )
         object.__setattr__(self, "calls", frozenset(calls))
         more = bool(self.subjects or self.lines or self.diallers or self.tenants)
         object.__setattr__(self, "more", more)
@@ -75,7 +98,7 @@ class Scope:
             return False
         other = facts.caller if facts.direction == "outbound" else facts.called
         if other.region is None:
-            return facts.home_region in self.regions and not self.subdivisions
+            return facts.home_region in self.regions
         return other.region in self.regions and self._within(other.subdivisions)
 
     def _within(self, subdivisions: tuple[str, ...]) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
 from callguard.audit.log import Entry, append
@@ -23,6 +23,7 @@ from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording.objects import ObjectStore
 from callguard.storage.schema import (
+    attempts,
     call_records,
     calls,
     consents,
@@ -42,10 +43,11 @@ RECORDINGS = 200
 TABLES: dict[str, Table] = {
     "call_record": call_records,
     "verdict": calls,
+    "attempt": attempts,
     "consent": consents,
     "recording": recordings,
 }
-"""The tables of the data classes; each has ``id``, ``tenant_id`` and ``expires_at``."""
+"""The tables of the data classes; each has ``tenant_id`` and ``expires_at``."""
 
 
 class Write(Protocol):
@@ -199,8 +201,9 @@ def _end_erasures(connection: Connection, ids: list[str], at: datetime) -> None:
 
 
 def _delete_some(connection: Connection, table: Table, now: datetime) -> int:
-    some = select(table.c.id).where(table.c.expires_at <= now).limit(ROWS)
-    return connection.execute(delete(table).where(table.c.id.in_(some))).rowcount
+    key = table.primary_key.columns.values()
+    some = select(*key).where(table.c.expires_at <= now).limit(ROWS)
+    return connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount
 
 
 def _certify(connection: Connection, certificate: Certificate, actor: str) -> None:

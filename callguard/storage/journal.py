@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeGuard, TypeVar, cast
 
 import structlog
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from callguard.clock import Clock
+from callguard.storage.bulk import insert_rows
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 
@@ -263,7 +264,7 @@ def _apply(connection: Connection, group: Iterable[_Write[object]]) -> list[obje
 
 def _flush(connection: Connection, gathered: dict[Table, list[Mapping[str, object]]]) -> None:
     for table, rows in gathered.items():
-        connection.execute(insert(table), [dict(row) for row in rows])
+        insert_rows(connection, table, rows)
     gathered.clear()
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     ForeignKey,
     Index,
     Integer,
@@ -35,6 +36,10 @@ metadata = MetaData(
 )
 
 _SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
+
+
+SUBJECT = 254
+"""Longest key of a subject: that of an e-mail address."""
 
 
 def _tenant(*, nullable: bool = False) -> Column[str]:
@@ -95,12 +100,23 @@ tenant_retention = Table(
     Column("days", Integer, nullable=False),
 )
 
+tenant_rules = Table(
+    "tenant_rules",
+    metadata,
+    Column("tenant_id", String(63), ForeignKey("tenants.id"), primary_key=True),
+    Column("rule", String(120), primary_key=True),
+    Column("change", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 opt_outs = Table(
     "opt_outs",
     metadata,
     Column("seq", _SEQUENCE, primary_key=True),
     _tenant(nullable=True),
-    Column("subject", String(40), nullable=False),
+    Column("subject", String(SUBJECT), nullable=False),
     Column("standing", Boolean, nullable=False),
     Column("purposes", JSON, nullable=False),
     Column("channel", String(32), nullable=False),
@@ -120,10 +136,12 @@ calls = Table(
     Column("pbx", String(63), nullable=False),
     Column("uniqueid", String(150), nullable=False),
     Column("direction", String(8), nullable=False),
+    Column("channel", String(8), nullable=False, server_default="voice"),
     Column("purpose", String(16)),
     Column("campaign", Text),
+    Column("debt", Text),
     Column("agent", Text),
-    Column("subject", String(40), nullable=False),
+    Column("subject", String(SUBJECT), nullable=False),
     Column("caller", String(80), nullable=False),
     Column("called", String(80), nullable=False),
     Column("verdict", String(8), nullable=False),
@@ -142,19 +160,60 @@ consents = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     _tenant(),
-    Column("call_id", String(36), nullable=False),
-    Column("subject", String(40), nullable=False),
+    Column("call_id", String(36)),
+    Column("subject", String(SUBJECT), nullable=False),
     Column("purpose", String(16), nullable=False),
     Column("state", String(12), nullable=False),
-    Column("prompt", Text, nullable=False),
-    Column("language", String(16), nullable=False),
-    Column("heard_ms", Integer, nullable=False),
-    Column("length_ms", Integer, nullable=False),
+    Column("prompt", Text),
+    Column("language", String(16)),
+    Column("heard_ms", Integer),
+    Column("length_ms", Integer),
     Column("answer", String(4)),
+    Column("proof", Text),
+    Column("actor", Text),
     Column("at", Instant, nullable=False),
+    Column("until", Instant),
     Column("expires_at", Instant),
     Index(None, "call_id"),
     Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("subject", String(SUBJECT), primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("call_id", String(36), primary_key=True),
+    _tenant(),
+    Column("purpose", String(16), nullable=False),
+    Column("channel", String(8), nullable=False),
+    Column("campaign", Text),
+    Column("debt", Text),
+    Column("answered_at", Instant),
+    Column("expires_at", Instant),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("tenant_id", String(63), ForeignKey("tenants.id"), primary_key=True),
+    Column("subject", String(SUBJECT), primary_key=True),
+    Column("known", JSON, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+campaign_days = Table(
+    "campaign_days",
+    metadata,
+    Column("tenant_id", String(63), ForeignKey("tenants.id"), primary_key=True),
+    Column("campaign", String(128), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("answered", Integer, nullable=False),
+    Column("abandoned", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 

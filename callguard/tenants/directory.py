@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from sqlalchemy import Connection, func, select
 
+from callguard.policy.overrides import Override
 from callguard.storage.schema import (
     tenant_endpoints,
     tenant_keys,
     tenant_numbers,
     tenant_recipients,
     tenant_retention,
+    tenant_rules,
     tenants,
 )
+from callguard.tenants.rules import as_override
 from callguard.tenants.tenant import Tenant, TenantSettings
 
 
@@ -88,6 +91,9 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
     retention: dict[str, dict[str, int]] = defaultdict(dict)
     for row in connection.execute(select(tenant_retention)):
         retention[row.tenant_id][row.data_class] = row.days
+    overrides: dict[str, list[Override]] = defaultdict(list)
+    for row in connection.execute(select(tenant_rules).order_by(tenant_rules.c.rule)):
+        overrides[row.tenant_id].append(as_override(row.rule, row.change, row.reason))
     found, faults = {}, list[str]()
     for row in connection.execute(select(tenants)):
         try:
@@ -101,6 +107,7 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
             settings=settings,
             recipients=tuple(recipients[row.id]),
             retention=dict(retention[row.id]),
+            overrides=tuple(overrides[row.id]),
         )
     numbers = {row.number: row.tenant_id for row in connection.execute(select(tenant_numbers))}
     endpoints = {

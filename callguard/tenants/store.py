@@ -60,7 +60,7 @@ def add(connection: Connection, new: NewTenant, *, at: datetime, actor: str) -> 
             name=new.name,
             settings=new.settings.model_dump(mode="json"),
             created_at=at,
-            updated_at=_changed_at(connection, at),
+            updated_at=changed_at(connection, at),
         )
     )
     if new.own_key is not None:
@@ -104,7 +104,7 @@ def _own_number(connection: Connection, new: NewTenant, raw: str) -> None:
         raise TenantError(f"number {raw} belongs to a tenant already") from error
 
 
-def _changed_at(connection: Connection, at: datetime) -> datetime:
+def changed_at(connection: Connection, at: datetime) -> datetime:
     """A time later than every change before it, whatever the clock says: by it
     ``TenantDirectory.refresh`` sees that there was one."""
     last = connection.execute(select(func.max(tenants.c.updated_at))).scalar()
@@ -126,7 +126,7 @@ def set_retention(
     touched = connection.execute(
         update(tenants)
         .where(tenants.c.id == tenant_id)
-        .values(updated_at=_changed_at(connection, at))
+        .values(updated_at=changed_at(connection, at))
     )
     if touched.rowcount == 0:
         raise TenantError(f"there is no tenant {tenant_id}")

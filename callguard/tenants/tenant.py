@@ -8,10 +8,11 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from callguard.policy.facts import Purpose
+from callguard.policy.overrides import Override
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
-RETENTION_CLASSES = ("call_record", "verdict", "consent", "recording")
+RETENTION_CLASSES = ("call_record", "verdict", "attempt", "consent", "recording")
 DEFAULT_DAYS = 365
 
 
@@ -23,7 +24,8 @@ class TenantSettings(BaseModel):
     """A tenant's own choices.
 
     ``record`` is whether its calls are recorded where the law lets them be; ``on_opt_out``
-    what follows a digit 9 in the notice of an answered call.
+    what follows a digit 9 in the notice of an answered call; ``shown_number`` is the number that
+    the people called see, where the PBX's channel names only an extension.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +37,7 @@ class TenantSettings(BaseModel):
     on_opt_out: Literal["end", "connect"] = "end"
     key_kind: Literal["pq", "x25519"] = "pq"
     blocked_prompt: bool = False
+    shown_number: str = ""
 
     @field_validator("home_region")
     @classmethod
@@ -46,13 +49,15 @@ class TenantSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant as the gate knows it. ``retention`` is days by data class."""
+    """A tenant as the gate knows it. ``retention`` is days by data class; ``overrides`` are its
+    own values for rules, by the rule's id."""
 
     id: str
     name: str
     settings: TenantSettings
     recipients: tuple[str, ...]
     retention: dict[str, int]
+    overrides: tuple[Override, ...] = ()
 
     def days(self, data_class: str) -> int:
         """How many days a record of this class is kept."""

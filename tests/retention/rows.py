@@ -1,12 +1,13 @@
 """Rows with a date, of every class, for the tests of the purge."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import func, insert, select
 
 from callguard.recording.objects import FolderStore
 from callguard.storage.database import Database
 from callguard.storage.schema import (
+    attempts,
     call_records,
     calls,
     consents,
@@ -18,6 +19,7 @@ from callguard.storage.schema import (
 CLASSES = {
     "call_record": call_records,
     "verdict": calls,
+    "attempt": attempts,
     "consent": consents,
     "recording": recordings,
 }
@@ -46,6 +48,9 @@ def put(
         lists: dict[str, object] = {"reasons": [], "obligations": [], "findings": []}
         said = {"direction": "outbound", "subject": "2", "verdict": "allow", "decided_at": moment}
         values = {"id": name, **place, **lists, **said}
+    elif data_class == "attempt":
+        said = {"subject": "2", "purpose": "marketing", "channel": "voice"}
+        values = {"call_id": name, "at": moment or datetime.now(UTC), **said}
     elif data_class == "consent":
         said = {"purpose": "recording", "state": "granted", "prompt": "p", "language": "en"}
         heard = {"heard_ms": 1, "length_ms": 1, "at": moment, "subject": "2", "call_id": "c"}

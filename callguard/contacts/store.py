@@ -1,0 +1,39 @@
+"""Contacts as they are kept: one row for each subject of each tenant."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from callguard.contacts.contact import NOTHING_KNOWN, Contact
+from callguard.storage.schema import contacts
+
+_ONE = select(contacts.c.known).where(
+    contacts.c.tenant_id == bindparam("tenant"), contacts.c.subject == bindparam("subject")
+)
+
+
+def read(connection: Connection, tenant: str, subject: str) -> Contact:
+    """What is known of a subject. Raises ContactError where it cannot be read."""
+    known = connection.execute(_ONE, {"tenant": tenant, "subject": subject}).scalar()
+    return NOTHING_KNOWN if known is None else Contact.read(known)
+
+
+def change(
+    connection: Connection,
+    tenant: str,
+    subject: str,
+    step: Callable[[Contact], Contact],
+    *,
+    at: datetime,
+) -> Contact:
+    """Applies ``step`` to what is known, in a writing transaction. Raises ContactError."""
+    row = connection.execute(_ONE, {"tenant": tenant, "subject": subject}).one_or_none()
+    after = step(NOTHING_KNOWN if row is None else Contact.read(row.known))
+    values = {"known": after.stored(), "updated_at": at}
+    if row is None:
+        connection.execute(insert(contacts).values(tenant_id=tenant, subject=subject, **values))
+    else:
+        where = (contacts.c.tenant_id == tenant) & (contacts.c.subject == subject)
+        connection.execute(update(contacts).where(where).values(**values))
+    return after
