@@ -134,7 +134,7 @@ def furnish(folder: Path, **tenant: object) -> tuple[Settings, age.Identity]:
             NewTenant(
                 "acme",
                 "Acme",
-                TenantSettings.model_validate(tenant),
+                TenantSettings.model_validate({"purpose": "service", **tenant}),
                 OwnKey("pq", new.recipient, new.wrapped),
                 recipients=[str(outside.recipient)],
                 numbers=[DID],

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from callguard.policy.facts import (
     GivenConsent,
@@ -33,6 +33,8 @@ class Contact:
     number says of them.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     region: str | None = None
     subdivision: str | None = None
     zone: str | None = None
@@ -46,9 +48,12 @@ class Contact:
     def read(cls, known: object) -> Self:
         """From the stored form. Raises ContactError."""
         try:
-            return _STORED.validate_python(known)  # type: ignore[return-value]
+            found: Self = _STORED.validate_python(known)  # type: ignore[assignment]
         except ValidationError as error:
             raise ContactError(f"a contact cannot be read: {error.errors()[0]['msg']}") from error
+        if found.zone is not None:
+            check_zone(found.zone)
+        return found
 
     def stored(self) -> dict[str, object]:
         """The form that ``read`` takes, without what is empty."""
@@ -67,10 +72,7 @@ class Contact:
                 raise ContactError(f"{subdivision} is not in {region}")
             region = country
         if zone is not None:
-            try:
-                ZoneInfo(zone)
-            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-                raise ContactError(f"there is no time zone {zone!r}") from error
+            check_zone(zone)
         moved = region is not None and region != self.region
         return replace(
             self,
@@ -119,6 +121,14 @@ class Contact:
                 for given in self.consents
             ),
         )
+
+
+def check_zone(zone: str) -> None:
+    """Raises ContactError unless there is such a time zone."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ContactError(f"there is no time zone {zone!r}") from error
 
 
 _STORED = TypeAdapter(Contact)

@@ -34,9 +34,13 @@ class After(Enum):
     END = "end"
 
 
+_SILENCING = frozenset({Obligation.DO_NOT_RECORD, Obligation.ASK_CONSENT})
+"""Where a yes must be asked for there is no recording: a notice does not ask."""
+
+
 def is_announced(call: Call, tenant: Tenant) -> bool:
     """Whether this call is one that may be recorded, so that its notice is played."""
-    return tenant.settings.record and Obligation.DO_NOT_RECORD not in call.obligations
+    return tenant.settings.record and not (_SILENCING & call.obligations)
 
 
 async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) -> After:

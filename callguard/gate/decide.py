@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A verdict with the call it is about. ``rows`` make it durable; ``claim`` is the attempt
-    that it counts as, where it does."""
+    that it counts as, where it does; ``facts`` are what the policy was asked, where it was."""
 
     tenant: Tenant | None
     verdict: Verdict
@@ -37,6 +37,7 @@ class Decision:
     rows: tuple[Row, ...]
     opt_outs: tuple[OptOut, ...] = ()
     claim: Claim | None = None
+    facts: CallFacts | None = None
 
 
 async def decide(
@@ -92,7 +93,7 @@ async def decide(
     if claim is not None:
         rows.append(as_row(claim, expires_at(moment, days_kept(tenant, "attempt"))))
     wishes = facts.opt_outs if facts is not None else ()
-    return Decision(tenant, verdict, call, tuple(rows), wishes, claim)
+    return Decision(tenant, verdict, call, tuple(rows), wishes, claim, facts)
 
 
 def _with_wishes(known: Knowledge, facts: CallFacts, at: datetime | None) -> CallFacts:

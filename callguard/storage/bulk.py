@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import (
@@ -23,14 +24,19 @@ from callguard.storage.types import to_micros
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts rows that name the same columns. Raises what the database raises; then none is in."""
-    names = tuple(rows[0])
-    statement = _statement(table, names) if _is_plain(table, names) else None
-    if statement is None or connection.dialect.name != "sqlite":
+    """Inserts rows, in order. Raises what the database raises."""
+    for names, alike in groupby(rows, key=tuple):
+        _insert(connection, table, names, list(alike))
+
+
+def _insert(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: list[Mapping[str, Any]]
+) -> None:
+    if connection.dialect.name != "sqlite" or not _is_plain(table, names):
         connection.execute(insert(table), [dict(row) for row in rows])
         return
     text = json.dumps([[row[name] for name in names] for row in rows], default=_plain)
-    connection.execute(statement, {"rows": text})
+    connection.execute(_statement(table, names), {"rows": text})
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 from tests.harness.playbook import Pbx
 
 
-async def ask(pbx: Pbx, script: str, *, uniqueid: str = "99.9") -> list[str]:
+async def ask(pbx: Pbx, script: str, *, uniqueid: str = "99.9", caller: str = "200") -> list[str]:
     """Asks the gate as a channel that does not exist, answers every command with success and
     every prompt as heard to its end; the commands it was given."""
     reader, writer = await pbx.network.agi_connect()
@@ -12,6 +12,7 @@ async def ask(pbx: Pbx, script: str, *, uniqueid: str = "99.9") -> list[str]:
         "request": f"agi://127.0.0.1/{script}",
         "channel": "PJSIP/nobody-00000099",
         "uniqueid": uniqueid,
+        "callerid": caller,
     }
     lines = [f"agi_{name}: {value}\n" for name, value in environment.items()]
     writer.write("".join([*lines, "\n"]).encode())

@@ -10,8 +10,8 @@ from sqlalchemy.exc import OperationalError
 
 from callguard.follower import REFRESH_S
 from callguard.gate.callbook import NOT_GIVEN, read_call
+from callguard.gate.knowledge import STALE_OPT_OUTS_S
 from callguard.gate.opt_out import opt_out
-from callguard.gate.room import STALE_OPT_OUTS_S
 from callguard.optout.events import OptOutEvent, add
 from callguard.storage.schema import calls, consents
 from callguard.tenants.directory import TenantDirectory

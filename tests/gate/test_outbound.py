@@ -46,7 +46,7 @@ async def test_the_line_tells_whose_call_it_is_where_the_dialplan_does_not(tmp_p
         await call.hangs_up("agent")
         await call.ended()
         row = home.one(calls)
-    assert (row["tenant_id"], row["purpose"]) == ("acme", "marketing")
+    assert (row["tenant_id"], row["purpose"]) == ("acme", "service")
 
 
 @virtual_time

@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import insert
 
 from callguard.gate.callbook import NOT_GIVEN
-from callguard.policy.facts import CallFacts
-from callguard.policy.kinds import KINDS
-from callguard.policy.rules import Finding, Obligation, Outcome, Rule
+from callguard.gate.policy import Policy
+from callguard.policy.packs import parse_pack
 from callguard.recording import age
 from callguard.recording.keys import MasterKey, wrap_file_key
 from callguard.storage.database import Database
@@ -36,6 +35,21 @@ from tests.house import (
 BURST = 32 * 1024
 """MixMonitor's buffer: what it writes at once, two seconds of audio. While a call is held nothing
 is written for much longer, as with a larger buffer."""
+
+(SILENCE,) = parse_pack(
+    "test",
+    """
+title = "Test"
+[[rule]]
+id = "test.silence"
+kind = "recording_mode"
+title = "Silence"
+citation = "none"
+effective_from = 2020-01-01
+settings = { mode = "never" }
+scope = { directions = ["inbound"] }
+""",
+).rules
 
 
 async def conversing(home: House) -> Call:
@@ -174,18 +188,10 @@ async def test_a_second_answer_of_the_same_call_starts_nothing_more(tmp_path: Pa
 
 
 @virtual_time
-async def test_a_caller_who_must_not_be_recorded_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def forbid(rule: Rule, facts: CallFacts) -> Finding:
-        silent = frozenset({Obligation.DO_NOT_RECORD})
-        return Finding(rule.id, Outcome.REQUIRE, "silence", rule.citation, obligations=silent)
-
-    monkeypatch.setattr("callguard.policy.evaluate.KINDS", {**KINDS, "silence": forbid})
+async def test_a_caller_who_must_not_be_recorded_is_not(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         gate = home.service.gate
-        always = gate.rules[0].effective_from
-        gate.rules = [*gate.rules, Rule("test.silence", "silence", "Silence", "none", always)]
+        gate.policy = Policy([*gate.policy.common.rules, SILENCE])
         call = home.pbx.inbound(PARTY, did=DID)
         await call.agent_answers()
         await call.talk(seconds=2)
@@ -195,7 +201,11 @@ async def test_a_caller_who_must_not_be_recorded_is_not(
     assert outcome.connected
     assert outcome.heard == ()
     assert outcome.recorded_samples == 0
-    assert (row["verdict"], row["obligations"], started) == ("allow", ["do_not_record"], [])
+    assert (row["verdict"], row["obligations"], started) == (
+        "allow",
+        ["do_not_record", "play_notice"],
+        [],
+    )
 
 
 @virtual_time

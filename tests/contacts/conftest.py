@@ -1,0 +1,3 @@
+from tests.databases import clock, database, tenant
+
+__all__ = ["clock", "database", "tenant"]
