@@ -40,6 +40,12 @@ def test_paths_that_are_given_replace_those_below_data(tmp_path: Path) -> None:
     assert settings.object_folder == Path("/d/objects")
 
 
+def test_the_shipped_packs_count_unless_they_are_left_out(tmp_path: Path) -> None:
+    assert (Settings().policy.packs, Settings().policy.leave_out) == (None, ())
+    policy = load(tmp_path, '[policy]\npacks = "/p"\nleave_out = ["us", "fr"]\n').policy
+    assert (policy.packs, policy.leave_out) == (Path("/p"), ("us", "fr"))
+
+
 def test_an_asterisk_is_found_by_its_name(tmp_path: Path) -> None:
     settings = load(tmp_path, ASTERISK)
     east = settings.pbx("east")
@@ -87,6 +93,10 @@ def test_a_secret_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes
         ("[spool]\nreserve_bytes = -1", "spool.reserve_bytes"),
         ('[purge]\nat = "24:00"', "purge.at"),
         ('[purge]\nat = "2:30"', "purge.at"),
+        ("[policy]\npacks = 1", "policy.packs"),
+        ('[policy]\nleave_out = "us"', "policy.leave_out"),
+        ("[policy]\nleave_out = [1]", "policy.leave_out.0"),
+        ("[policy]\ncolour = 1", "policy.colour"),
         ("[limits]\nlease_s = 2", "limits.lease_s"),
         ("[limits]\ndurable_s = -1", "limits.durable_s"),
         ("[limits]\nwatchdog_s = inf", "limits.watchdog_s"),

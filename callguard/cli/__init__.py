@@ -6,7 +6,7 @@ import sys
 import typer
 
 from callguard import __version__
-from callguard.cli import audit, demo, init, optout, prompt, purge, recording, serve, tenant
+from callguard.cli import audit, demo, init, optout, policy, prompt, purge, recording, serve, tenant
 from callguard.cli.surroundings import FAILURES, log_to_stderr
 from callguard.storage.faults import one_line
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(audit.app, name="audit")
 app.add_typer(optout.app, name="optout")
+app.add_typer(policy.app, name="policy")
 app.add_typer(recording.app, name="recording")
 app.add_typer(prompt.app, name="prompt")
 app.command("init")(init.init)

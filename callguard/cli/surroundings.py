@@ -18,9 +18,13 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.config import ConfigError, Settings
+from callguard.consent.given import ConsentError
 from callguard.consent.prompts import PromptError
 from callguard.consent.texts import TextError
+from callguard.contacts.contact import ContactError
 from callguard.optout.events import OptOutError
+from callguard.policy.overrides import OverrideError
+from callguard.policy.packs import PackError
 from callguard.recording.age import AgeError
 from callguard.recording.keys import KeyStoreError
 from callguard.recording.objects import ObjectStoreError
@@ -41,12 +45,16 @@ FAILURES = (
     AgeError,
     CommandError,
     ConfigError,
+    ConsentError,
+    ContactError,
     DatabaseError,
     KeyStoreError,
     NotDurableError,
     ObjectStoreError,
     OptOutError,
     OSError,
+    OverrideError,
+    PackError,
     PromptError,
     RecordingError,
     SpoolError,

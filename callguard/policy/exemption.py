@@ -1,6 +1,6 @@
 """What lifts a rule for one subject: a consent they gave, or how they stand to the tenant."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from callguard.policy.facts import CallFacts, GivenConsent, RelationKind
 from callguard.policy.period import PeriodField
@@ -27,6 +27,12 @@ class Exemption(BaseModel):
     valid: PeriodField | None = None
     proof: bool = False
     relationships: tuple[Tie, ...] = ()
+
+    @model_validator(mode="after")
+    def _says_of_what(self) -> "Exemption":
+        if self.consent is None and (self.valid is not None or self.proof):
+            raise ValueError("valid and proof are of a consent, and none is named")
+        return self
 
     def why(self, facts: CallFacts) -> str | None:
         """Why the rule does not hold for this subject, or None where it does."""

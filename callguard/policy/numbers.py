@@ -4,6 +4,7 @@ Parsing and regions are phonenumbers' (Google's libphonenumber data).
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,9 @@ from callguard.policy.area_codes import states_of
 
 MAX_LENGTH = 64
 """Longest text taken for a number; E.164 has 15 digits, the rest is room for a SIP user part."""
+
+MAX_TEXT = 256
+"""Longest text that is looked at: a URI with its host and parameters."""
 
 MAX_SHORT = 6
 """Most digits of a short code."""
@@ -58,8 +62,12 @@ _SATELLITE = frozenset({870, 881, 882, 883})
 
 _NOWHERE = "Etc/Unknown"
 _ANONYMOUS = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", "private"})
-_ADDRESS = re.compile(r"[^\s@\x00-\x20]{1,64}@[^\s@]+\.[^\s@.]{2,}")
-_EXTENSION = re.compile(r"(?:\s*(?:;ext=|ext\.?|x|#)\s*([0-9]{1,8}))$", re.ASCII | re.IGNORECASE)
+_ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]+\.)+[^\W\d_][\w-]+")
+# No `#`: a dialplan lets it through, and the carrier is sent what the gate would have cut off.
+_EXTENSION = re.compile(
+    r"\s*(?:;ext=|ext(?:ension)?\.?|x)\s*[0-9]{1,8}\Z", re.ASCII | re.IGNORECASE
+)
+_CONTEXT = re.compile(r";phone-context=(\+[0-9.()-]+)", re.ASCII | re.IGNORECASE)
 _SHAPE = re.compile(r"\+?\(?[0-9][0-9 ().\-/]*", re.ASCII)
 
 
@@ -89,7 +97,6 @@ class Number:
         return self.key != ""
 
 
-@lru_cache(maxsize=65_536)
 def parse_number(raw: str, home_region: str) -> Number:
     """Reads a number as somebody in ``home_region`` (ISO 3166-1 alpha-2) would dial it.
 
@@ -98,16 +105,25 @@ def parse_number(raw: str, home_region: str) -> Number:
     what belongs to no numbering plan, or is only the local part of a number, comes back with an
     empty key, because nobody could say whom it reaches.
     """
-    text = _bare(raw)
-    if text.lower() in _ANONYMOUS:
+    if len(raw) > MAX_TEXT:  # refused before it is searched or remembered
+        return Number(raw=raw[:MAX_LENGTH], key="")
+    return _parsed(raw, home_region)
+
+
+@lru_cache(maxsize=65_536)
+def _parsed(raw: str, home_region: str) -> Number:
+    whole = _bare(raw)
+    if whole.lower() in _ANONYMOUS:
         return Number(raw=raw, key="", anonymous=True)
-    text = _EXTENSION.sub("", text)
+    text = _EXTENSION.sub("", whole)
     if len(text) > MAX_LENGTH or not _SHAPE.fullmatch(text):
         return Number(raw=raw[:MAX_LENGTH], key="")
     digits = re.sub(r"\D", "", text)
     plus = text.startswith("+")
     if not plus and phonenumbers.is_emergency_number(digits, home_region):
-        return Number(raw, f"{home_region}:{digits}", region=home_region, emergency=True)
+        # What stands above every rule is the emergency number and not one digit more.
+        alone = text == whole
+        return Number(raw, f"{home_region}:{digits}", region=home_region, emergency=alone)
     if not plus and _is_short_code(digits, home_region):
         return Number(raw, f"{home_region}:{digits}", region=home_region, line="short")
     found = _full(raw, text, home_region)
@@ -119,10 +135,14 @@ def parse_number(raw: str, home_region: str) -> Number:
 def parse_address(raw: str) -> Number:
     """Reads an e-mail address; its key is the address in lower case, and it lies nowhere. What is
     no address comes back with an empty key."""
-    text = raw.strip().removeprefix("mailto:")
-    if len(text) > MAX_ADDRESS or not _ADDRESS.fullmatch(text):
-        return Number(raw=raw[:MAX_ADDRESS], key="")
-    return Number(raw, text.lower())
+    if len(raw) > MAX_TEXT:
+        return Number(raw=raw[:MAX_LENGTH], key="")
+    key = unicodedata.normalize("NFC", raw.strip().lower())
+    if key.startswith("mailto:"):
+        key = key.removeprefix("mailto:").partition("?")[0]
+    if len(key) > MAX_ADDRESS or not _ADDRESS.fullmatch(key):
+        return Number(raw=raw, key="")
+    return Number(raw, key)
 
 
 def _full(raw: str, text: str, home_region: str) -> Number | None:
@@ -167,7 +187,10 @@ def _bare(raw: str) -> str:
     text = raw.strip()
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in ("sip", "sips", "tel"):
-        return re.split(r"[@;]", rest, maxsplit=1)[0].strip()
+        number = re.split(r"[@;]", rest, maxsplit=1)[0].strip()
+        context = _CONTEXT.search(rest)
+        # RFC 3966, 5.1.5: a local number is completed by what its context names.
+        return f"{context[1]}{number}" if context and not number.startswith("+") else number
     return text
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from callguard.policy.kinds import KINDS
 from callguard.policy.rules import OnUnknown, Rule
+from callguard.policy.tables import Cause, Prompt, key_of, read_settings, told_of
 
 
 class OverrideError(ValueError):
@@ -27,22 +28,36 @@ class Override:
     reason: str = ""
 
 
+class _Values(BaseModel):
+    """What an override may have beside the settings of the rule's kind."""
+
+    on_unknown: OnUnknown
+    cause: Cause
+    prompt: Prompt
+
+
 def changed(rule: Rule, override: Override) -> Rule:
     """The rule with the tenant's values. Raises OverrideError."""
     kind = KINDS[rule.kind]
     present = {name: getattr(rule.settings, name) for name in rule.settings.model_fields_set}
+    names = ("on_unknown", "cause", "prompt")
+    own = {name: getattr(override, name) for name in names}
     try:
-        settings = kind.settings.model_validate({**present, **override.settings})
+        settings = read_settings(kind.settings, {**present, **override.settings})
+        values = _Values.model_validate(
+            {name: getattr(rule, name) if own[name] is None else own[name] for name in names}
+        )
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "settings"
-        raise OverrideError(f"rule {rule.id}: {key}: {fault['msg']}") from error
+        fault = error.errors(include_url=False)[0]
+        raise OverrideError(
+            f"rule {rule.id}: {key_of(fault) or 'settings'}: {told_of(fault)}"
+        ) from error
     return replace(
         rule,
         settings=settings,
-        on_unknown=override.on_unknown or rule.on_unknown,
-        cause=override.cause or rule.cause,
-        prompt=rule.prompt if override.prompt is None else override.prompt,
+        on_unknown=values.on_unknown,
+        cause=values.cause,
+        prompt=values.prompt,
     )
 
 
@@ -50,6 +65,8 @@ def loosens(rule: Rule, override: Override) -> bool:
     """Whether a call that the rule holds back could pass with these values. Raises
     OverrideError."""
     if override.disabled:
+        if rule.kind == "emergency":
+            raise OverrideError(f"rule {rule.id}: emergency calls always pass")
         return True
     after = changed(rule, override)
     return KINDS[rule.kind].loosens(rule.settings, after.settings) or (

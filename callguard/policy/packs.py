@@ -5,21 +5,36 @@ What is wrong is told as ``file:line: what``, so that an editor finds it.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from callguard.policy.exemption import Exemption
 from callguard.policy.kinds import KINDS
 from callguard.policy.lines import line_of
-from callguard.policy.rules import CALL_REJECTED, KindSettings, OnUnknown, Rule, Status
-from callguard.policy.scope import Scope
+from callguard.policy.rules import KindSettings, Rule
+from callguard.policy.tables import (
+    PackTable,
+    RuleTable,
+    ScopeTable,
+    key_of,
+    plain,
+    read_settings,
+    told_of,
+)
+
+MAX_PACK = 256 * 1024
+"""Most characters of a pack."""
+
+MAX_LINE = 1_000
+"""Most characters of a line: a TOML reader takes the square of a dotted key's length."""
+
+BASE = "base"
+"""The pack that nobody leaves out: emergencies, opt-outs, restrictions."""
 
 
 class PackError(ValueError):
@@ -32,61 +47,19 @@ class PackError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One jurisdiction's rules. ``shipped`` is whether it came with callguard."""
+    """One jurisdiction's rules. ``shipped`` is whether it came with callguard; ``lines`` are those
+    of the file in which its rules begin."""
 
     name: str
     title: str
     rules: tuple[Rule, ...]
     file: str
     shipped: bool = True
+    lines: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
-
-_Text = Annotated[str, Field(min_length=1)]
-
-
-class _RuleTable(BaseModel):
-    """One ``[[rule]]`` as it stands in the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)+$")]
-    kind: _Text
-    title: _Text
-    citation: _Text
-    effective_from: date
-    effective_to: date | None = None
-    status: Status = "unverified"
-    verified_on: date | None = None
-    source: str = ""
-    series: str = ""
-    on_unknown: OnUnknown = "block"
-    cause: Annotated[int, Field(ge=1, le=127)] = CALL_REJECTED
-    prompt: Annotated[str, Field(pattern=r"^[a-z0-9-]*$")] = "blocked"
-    scope: dict[str, object] = {}
-    unless: Exemption | None = None
-    settings: dict[str, object] = {}
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> "_RuleTable":
-        if self.kind not in KINDS:
-            raise ValueError(f"no kind of rule is called {self.kind!r}")
-        if self.effective_to is not None and self.effective_to < self.effective_from:
-            raise ValueError("effective_to is before effective_from")
-        if self.status == "verified" and not (self.verified_on and self.source):
-            raise ValueError("a verified rule says when and where (verified_on, source)")
-        return self
-
-
-class _ScopeTable(BaseModel):
-    scope: Scope
-
-
-class _PackTable(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: _Text
-    regions: frozenset[str] = frozenset()
-    rule: list[dict[str, object]] = []
+    def where(self, rule: int) -> str:
+        """``file:line`` of its n-th rule."""
+        return f"{self.file}:{self.lines[rule]}"
 
 
 def parse_pack(name: str, text: str, file: str = "", *, shipped: bool = True) -> Pack:
@@ -95,15 +68,13 @@ def parse_pack(name: str, text: str, file: str = "", *, shipped: bool = True) ->
     Raises PackError with every fault.
     """
     file = file or f"{name}.toml"
+    data = _read_toml(file, text)
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PackError([f"{file}:{_line_told(error)}: {error}"]) from error
-    try:
-        table = _PackTable.model_validate(data)
+        table = PackTable.model_validate(data)
     except ValidationError as error:
         raise PackError(_faults(file, text, None, error)) from error
     rules: list[Rule] = []
+    lines: list[int] = []
     faults: list[str] = []
     seen: dict[str, int] = {}
     for index, entry in enumerate(table.rule):
@@ -112,23 +83,34 @@ def parse_pack(name: str, text: str, file: str = "", *, shipped: bool = True) ->
         except ValidationError as error:
             faults += _faults(file, text, index, error)
             continue
+        line = line_of(text, index, ("id",))
         if rule.id in seen:
-            line = line_of(text, index, ("id",))
-            faults.append(f"{file}:{line}: rule {rule.id} stands in line {seen[rule.id]} already")
-        seen.setdefault(rule.id, line_of(text, index, ("id",)))
+            faults.append(_twice(rule, f"{file}:{line}", f"{file}:{seen[rule.id]}"))
+        seen.setdefault(rule.id, line)
         rules.append(rule)
+        lines.append(line)
     if faults:
         raise PackError(faults)
-    return Pack(name, table.title, tuple(rules), file, shipped)
+    return Pack(name, table.title, tuple(rules), file, shipped, tuple(lines))
+
+
+def _read_toml(file: str, text: str) -> dict[str, object]:
+    if len(text) > MAX_PACK:
+        raise PackError([f"{file}:1: a pack has at most {MAX_PACK} characters"])
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > MAX_LINE:
+            raise PackError([f"{file}:{number}: a line has at most {MAX_LINE} characters"])
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, and what it lets pass of int and date
+        raise PackError([f"{file}:{_line_told(error, text)}: {plain(str(error))}"]) from error
+    except RecursionError as error:
+        raise PackError([f"{file}:1: too many brackets within one another"]) from error
 
 
 def shipped_packs() -> tuple[Pack, ...]:
     """The packs that come with callguard, by name."""
-    folder = resources.files("callguard.policy").joinpath("packs")
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return tuple(
-        parse_pack(f.name[:-5], f.read_text(encoding="utf-8"), f"packs/{f.name}") for f in files
-    )
+    return tuple(_read(file, f"packs/{file.name}") for file in _shipped())
 
 
 def all_packs(folder: Path | None = None, leave_out: Iterable[str] = ()) -> tuple[Pack, ...]:
@@ -137,37 +119,70 @@ def all_packs(folder: Path | None = None, leave_out: Iterable[str] = ()) -> tupl
     Raises PackError with every fault of every file.
     """
     faults: list[str] = []
-    shipped = {pack.name: pack for pack in shipped_packs()}
-    for name in leave_out:
-        if name not in shipped:
+    shipped = {file.name.removesuffix(".toml"): file for file in _shipped()}
+    for name in dict.fromkeys(leave_out):
+        if name == BASE:
+            faults.append(f"pack {BASE} cannot be left out")
+        elif shipped.pop(name, None) is None:
             faults.append(f"there is no pack {name!r}; known: {', '.join(shipped)}")
-        shipped.pop(name, None)
-    packs = list(shipped.values())
-    for file in sorted(folder.glob("*.toml")) if folder is not None else ():
+    files: list[tuple[Traversable, str, bool]] = [
+        (file, f"packs/{file.name}", True) for file in shipped.values()
+    ]
+    if folder is not None:
+        if not folder.is_dir():
+            faults.append(f"{plain(str(folder))}: there is no such folder of packs")
+        files += [(file, str(file), False) for file in sorted(folder.glob("*.toml"))]
+    packs: list[Pack] = []
+    for file, told, ours in files:
         try:
-            text = file.read_text(encoding="utf-8")
-            packs.append(parse_pack(file.stem, text, str(file), shipped=False))
+            packs.append(_read(file, told, shipped=ours))
         except PackError as error:
             faults += error.faults
-        except (OSError, UnicodeDecodeError) as error:
-            faults.append(f"{file}: {error}")
-    if folder is not None and not folder.is_dir():
-        faults.append(f"{folder}: there is no such folder of packs")
-    owners: dict[str, Pack] = {}
-    for pack in packs:
-        for rule in pack.rules:
-            if rule.id in owners:
-                faults.append(f"{pack.file}: rule {rule.id} is one of {owners[rule.id].file}")
-            owners.setdefault(rule.id, pack)
+    faults += _duplicates(packs)
     if faults:
         raise PackError(faults)
     return tuple(packs)
 
 
+def _shipped() -> list[Traversable]:
+    folder = resources.files("callguard.policy").joinpath("packs")
+    return sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+
+
+def _read(file: Traversable, told: str, *, shipped: bool = True) -> Pack:
+    told = plain(told)
+    try:
+        if not file.is_file():  # a pipe would never end
+            raise PackError([f"{told}:1: it is no file"])
+        data = file.read_bytes()
+    except OSError as error:
+        raise PackError([f"{told}:1: {error.strerror}"]) from error
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PackError([f"{told}:{line}: it is not in UTF-8: {error.reason}"]) from error
+    return parse_pack(file.name.removesuffix(".toml"), text, told, shipped=shipped)
+
+
+def _duplicates(packs: Iterable[Pack]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for pack in packs:
+        for index, rule in enumerate(pack.rules):
+            where = pack.where(index)
+            if rule.id in first:
+                yield _twice(rule, where, first[rule.id])
+            first.setdefault(rule.id, where)
+
+
+def _twice(rule: Rule, second: str, first: str) -> str:
+    return f"{second}: rule {rule.id} is there already: {first}"
+
+
 def _rule(entry: Mapping[str, object], regions: frozenset[str]) -> Rule:
     """Raises ValidationError whose places are those of the file."""
-    table = _RuleTable.model_validate(entry)
-    scope = _ScopeTable.model_validate({"scope": {"regions": regions, **table.scope}}).scope
+    table = RuleTable.model_validate(entry)
+    scope = ScopeTable.model_validate({"scope": {"regions": regions, **table.scope}}).scope
     return Rule(
         id=table.id,
         kind=table.kind,
@@ -190,11 +205,11 @@ def _rule(entry: Mapping[str, object], regions: frozenset[str]) -> Rule:
 
 def _checked(settings: type[KindSettings], values: Mapping[str, object]) -> KindSettings:
     try:
-        return settings.model_validate(values)
+        return read_settings(settings, values)
     except ValidationError as error:
         lines: list[InitErrorDetails] = [
             {
-                "type": PydanticCustomError("setting", "{told}", {"told": _told(fault)}),
+                "type": PydanticCustomError("setting", "{told}", {"told": told_of(fault)}),
                 "loc": ("settings", *fault["loc"]),
                 "input": fault["input"],
             }
@@ -206,9 +221,8 @@ def _checked(settings: type[KindSettings], values: Mapping[str, object]) -> Kind
 def _faults(file: str, text: str, index: int | None, error: ValidationError) -> list[str]:
     """One line for each thing that a table has wrong."""
     return [
-        f"{file}:{_line(text, index, fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'rule'}: "
-        f"{_told(fault)}"
-        for fault in error.errors()
+        f"{file}:{_line(text, index, fault['loc'])}: {key_of(fault) or 'rule'}: {told_of(fault)}"
+        for fault in error.errors(include_url=False)
     ]
 
 
@@ -219,12 +233,8 @@ def _line(text: str, index: int | None, place: tuple[int | str, ...]) -> int:
     return line_of(text, index, path)
 
 
-def _told(fault: ErrorDetails) -> str:
-    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "there is no such key"
-    return fault["msg"].removeprefix("Value error, ")
-
-
-def _line_told(error: tomllib.TOMLDecodeError) -> int:
+def _line_told(error: ValueError, text: str) -> int:
     found = re.search(r"at line ([0-9]+)", str(error))
-    return int(found[1]) if found else 1
+    if found:
+        return int(found[1])
+    return text.count("\n") + 1 if "end of document" in str(error) else 1

@@ -4,6 +4,9 @@ import pytest
 
 from callguard.consent.texts import PROMPTS, TextError, parse_texts, shipped_texts
 
+REASONS = {"blocked-hours", "blocked-limit", "blocked-consent"}
+"""Why a call is held back, said in place of the plain "blocked" by the rules that name them."""
+
 GOOD = """
 language = "he"
 voice = "he"
@@ -16,12 +19,21 @@ text = "לא נתקשר שוב."
 [prompt.blocked]
 version = 1
 text = "לא ניתן להתקשר."
+[prompt.blocked-hours]
+version = 1
+text = "לא ניתן להתקשר בשעה זו."
+[prompt.blocked-limit]
+version = 1
+text = "לא ניתן להתקשר כעת."
+[prompt.blocked-consent]
+version = 1
+text = "לא ניתן להתקשר ללא הסכמה."
 """
 
 
 def test_a_file_gives_its_prompts() -> None:
     found = {text.name: text for text in parse_texts("he.toml", GOOD)}
-    assert set(found) == set(PROMPTS)
+    assert set(found) == {*PROMPTS, *REASONS}
     notice = found["notice"]
     assert (notice.language, notice.voice, notice.version) == ("he", "he", 2)
     assert notice.text == "השיחה מוקלטת. הקישו 9."
@@ -54,5 +66,6 @@ def test_every_shipped_language_has_every_prompt_once_and_says_the_digit() -> No
     found = [(text.language, text.name) for text in shipped_texts()]
     languages = {language for language, _ in found}
     assert "en" in languages
-    assert sorted(found) == sorted((lang, name) for lang in languages for name in PROMPTS)
+    names = {*PROMPTS, *REASONS}
+    assert sorted(found) == sorted((lang, name) for lang in languages for name in names)
     assert all("9" in text.text for text in shipped_texts() if text.name == "notice")

@@ -353,11 +353,20 @@ class Pbx:
         purpose: str = "",
         campaign: str = "",
         agent: str = "PJSIP/agent1",
+        debt: str = "",
+        dialler: str = "",
         accountcode: str = "",
         language: str = "en",
     ) -> Call:
         """The agent dials a number."""
-        arguments = {"TENANT": tenant, "PURPOSE": purpose, "CAMPAIGN": campaign, "AGENT": agent}
+        arguments = {
+            "TENANT": tenant,
+            "PURPOSE": purpose,
+            "CAMPAIGN": campaign,
+            "AGENT": agent,
+            "DEBT": debt,
+            "DIALLER": dialler,
+        }
         channel = self._arrive(agent, "from-agents", number, agent.partition("/")[2], arguments)
         channel.accountcode, channel.language = accountcode, language
         self.asterisk.start(channel, is_agent=True)

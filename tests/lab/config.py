@@ -162,6 +162,11 @@ match_header=X-Lab-Side: agent
 """
 
 
+_EVERY_ARGUMENT = "tenant-b,marketing,may 2026,agent7,loan 12/7 & more,machine"
+
+_LONG = "%" * 1500
+
+
 def operator_dialplan(sites: Sites) -> str:
     """What an operator has, with the two Gosub lines added."""
     return f"""[general]
@@ -176,9 +181,19 @@ exten => _[0-9+].,1,Gosub(callguard-outbound,${{EXTEN}},1(${{CHANNEL(accountcode
  same => n,Dial(PJSIP/${{EXTEN}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
 ; The same with every argument given.
-exten => _*7[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-b,marketing,may 2026,agent7))
+exten => _*7[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1({_EVERY_ARGUMENT}))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
+; A machine's call, of which AGI() loses the end: encoded, the free texts fill its argument.
+exten => _*3[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a,,{_LONG},{_LONG},,machine))
+ same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
+ same => n,Hangup()
+; One of the tenants tenant-0 to tenant-9, for what is tenant-a's by no means.
+exten => _*5X[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:3}},1(tenant-${{EXTEN:2:1}}))
+ same => n,Dial(PJSIP/${{EXTEN:3}}@carrier,30,${{CALLGUARD_DIAL}})
+ same => n,Hangup()
+; From within a subroutine that has arguments of its own.
+exten => _*4[0-9+].,1,Gosub(lab-trunk,s,1({_EVERY_ARGUMENT},${{EXTEN:2}}))
 ; A tenant that is none.
 exten => _*6[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(nobody))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
@@ -187,6 +202,10 @@ exten => _*8[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
  same => n,Wait(0.5)
  same => n,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
+
+[lab-trunk]
+exten => s,1,Gosub(callguard-outbound,${{ARG7}},1(tenant-a))
+ same => n,Hangup()
 
 [from-carrier]
 exten => _X!,1,Gosub(callguard-inbound,${{EXTEN}},1(tenant-a))

@@ -91,12 +91,18 @@ class GuardedPbx:
         watchdog_s: float = 2.0,
         ami_port: int | None = None,
         within: Sequence[str] = (),
+        packs: Path | None = None,
     ) -> None:
         self.pbx = pbx
         self.keys = folder / "keys"
         self.keys.mkdir(parents=True)
         self.callguard = Callguard(
-            folder / "callguard", pbx, watchdog_s=watchdog_s, ami_port=ami_port, within=within
+            folder / "callguard",
+            pbx,
+            watchdog_s=watchdog_s,
+            ami_port=ami_port,
+            within=within,
+            packs=packs,
         )
         (folder / "parties").mkdir()
         self.telephony = Telephony(pbx, folder / "parties")
@@ -108,15 +114,20 @@ class GuardedPbx:
         self.callguard.furnish("--recipient", recipient, "--number", LINE)
         return self
 
-    def open(self, furnished: Self | None = None) -> Self:
-        """Serve; with what another, which never served, was furnished with, to save time."""
+    def lay_out(self, furnished: Self | None = None) -> Self:
+        """What it needs to serve: its own, or what another, which never served, was furnished
+        with, to save time."""
         if furnished is None:
             self.furnish()
         else:
             write_prompts(self.pbx.prompts, NOTICE_S)
             shutil.copytree(furnished.keys, self.keys, dirs_exist_ok=True)
             shutil.copytree(furnished.callguard.data, self.callguard.data)
-        self.callguard.start()
+        return self
+
+    def open(self, furnished: Self | None = None) -> Self:
+        """Lay it out, and serve."""
+        self.lay_out(furnished).callguard.start()
         return self
 
     def mend(self) -> None:

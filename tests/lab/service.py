@@ -13,12 +13,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from sqlalchemy import Connection
+
+from callguard.contacts.contact import Contact
+from callguard.contacts.store import change
+from callguard.recording import age
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
+from callguard.tenants.store import NewTenant, add
+from callguard.tenants.tenant import TenantSettings
 from tests.lab.asterisk import Asterisk
 
 TENANT = "tenant-a"
@@ -52,6 +60,11 @@ reserve_bytes = 1048576
 watchdog_s = {watchdog}
 """
 
+_PACKS = """
+[policy]
+packs = "{packs}"
+"""
+
 
 class CommandFailed(RuntimeError):  # noqa: N818 - says what happened
     """A callguard command ended with another status than 0; its own words."""
@@ -68,8 +81,10 @@ class Callguard:
         watchdog_s: float = 2.0,
         ami_port: int | None = None,
         within: Sequence[str] = (),
+        packs: Path | None = None,
     ) -> None:
-        """`within`: a command that runs the service, in surroundings of its own."""
+        """`within`: a command that runs the service, in surroundings of its own; `packs`: the
+        operator's own folder of rules."""
         self.folder = folder
         self.pbx = pbx
         self.data = folder / "data"
@@ -96,13 +111,36 @@ class Callguard:
                 spool=pbx.spool,
                 watchdog=watchdog_s,
             )
+            + (_PACKS.format(packs=packs) if packs is not None else "")
         )
 
     def furnish(self, *tenant_options: str) -> Self:
-        """Initialise it, and add the tenant of the laboratory's dialplan."""
+        """Initialise it, and add the tenant of the laboratory's dialplan, whose calls are neither
+        to sell nor to collect."""
         self.run("init")
-        self.run("tenant", "add", TENANT, "--name", "Tenant A", *tenant_options)
+        purpose = ("--purpose", "service")
+        self.run("tenant", "add", TENANT, "--name", "Tenant A", *purpose, *tenant_options)
         return self
+
+    def add_tenant(self, tenant: str, **settings: object) -> None:
+        """Add a tenant with settings that no command knows; somebody else holds its key."""
+        chosen = TenantSettings.model_validate({"home_region": "US", **settings})
+        recipient = str(age.generate_identity("x25519").recipient)
+        new = NewTenant(tenant, tenant, chosen, None, [recipient])
+        self.write(lambda connection: add(connection, new, at=_now(), actor="laboratory"))
+
+    def know(self, tenant: str, number: str, step: Callable[[Contact], Contact]) -> None:
+        """Change what a tenant knows of whom it calls."""
+        self.write(lambda connection: change(connection, tenant, f"+{number}", step, at=_now()))
+
+    def write(self, work: Callable[[Connection], object]) -> None:
+        """Change its database, as another of its processes may."""
+        database = self.database()
+        try:
+            with database.writing() as connection:
+                work(connection)
+        finally:
+            database.close()
 
     def run(self, *arguments: str) -> Any:
         """Run a command; what it answers in JSON. Raises CommandFailed."""
@@ -231,6 +269,10 @@ class Callguard:
 
     def __exit__(self, *exception: object) -> None:
         self.kill()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _free_port() -> int:

@@ -14,8 +14,8 @@ from tests.lab.sipp import Digits, Talk
 
 pytestmark = pytest.mark.lab
 
-TENANT_B = "tenant-b"
-"""The tenant of the dialplan's `*7` prefix."""
+TENANT_9 = "tenant-9"
+"""The tenant of the dialplan's `*59` prefix."""
 NOTICE_MS = int(NOTICE_S * 1000)
 
 
@@ -83,9 +83,10 @@ def test_an_x25519_tenant_is_read_by_the_age_tool_of_the_stable_release(
     guarded: GuardedPbx, tmp_path: Path
 ) -> None:
     recipient = stock_age.new_x25519_key(tmp_path)
-    guarded.callguard.run("tenant", "add", TENANT_B, "--key", "x25519", "--recipient", recipient)
+    key = ("--key", "x25519", "--recipient", recipient)
+    guarded.callguard.run("tenant", "add", TENANT_9, "--purpose", "service", *key)
     number = new_number()
-    placed = eventually(lambda: connected(guarded.outbound(f"*7{number}", talk_ms=500)))
+    placed = eventually(lambda: connected(guarded.outbound(f"*59{number}", talk_ms=500)))
     (recording,) = guarded.settled(number).recordings
 
     sealed = tmp_path / "export.age"

@@ -84,6 +84,23 @@ async def test_the_gate_is_told_the_number_and_every_argument_undistorted(
         "purpose": "marketing",
         "campaign": "may 2026",
         "agent": "agent7",
+        "debt": "loan 12/7 & more",
+        "dialler": "machine",
+    }
+
+
+async def test_the_arguments_of_the_operators_own_subroutine_are_none_of_the_gates(
+    telephony: Telephony,
+) -> None:
+    telephony.renew_lease()
+    async with Answerer(telephony.pbx.sites.agi, {"outbound": says("block")}) as gate:
+        await telephony.agent_calls("*412025550143").finished()
+
+    assert gate.conversations[0].query == {
+        "pbx": "lab",
+        "number": "12025550143",
+        "tenant": "tenant-a",
+        **dict.fromkeys(("purpose", "campaign", "agent", "debt", "dialler"), ""),
     }
 
 

@@ -31,7 +31,7 @@ class Settings(KindSettings):
     that became a conversation. ``purposes`` are those that count; empty means all.
     """
 
-    limit: Annotated[int, Field(ge=0, le=10_000)]
+    limit: Annotated[int, Field(ge=0, le=1_000)]
     window: PeriodField
     per: Per = "tenant"
     count: Literal["calls", "conversations"] = "calls"
@@ -65,9 +65,10 @@ def find(settings: Settings, facts: CallFacts) -> Found:
     said = settings.said(len(counted))
     if len(counted) < settings.limit:
         return passed(said)
-    if not counted:
+    if not settings.limit:
         return blocked(said)
-    frees = settings.window.after(sorted(_moment(a, settings) for a in counted)[-settings.limit])
+    moments = sorted(_moment(attempt, settings) for attempt in counted)
+    frees = settings.window.out_of_reach(moments[-settings.limit])
     return blocked(f"{said}; the next may be placed after {frees:%Y-%m-%d %H:%M} UTC")
 
 

@@ -1,5 +1,9 @@
 """The number shown to the subject: present, of the right country, of the prescribed range."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from callguard.policy.facts import CallFacts
 from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
 
@@ -10,7 +14,7 @@ class Settings(KindSettings):
 
     anonymous: bool = False
     foreign: bool = True
-    prefixes: tuple[str, ...] = ()
+    prefixes: tuple[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")], ...] = ()
 
 
 def find(settings: Settings, facts: CallFacts) -> Found:
@@ -23,14 +27,14 @@ def find(settings: Settings, facts: CallFacts) -> Found:
         )
     if caller.e164 is None:
         return unknown("the caller number shown is no full telephone number")
+    if settings.prefixes and not caller.e164.startswith(settings.prefixes):
+        return blocked(f"the caller number does not begin with {' or '.join(settings.prefixes)}")
     if not settings.foreign and facts.place.region is None:
         return unknown("the subject's country is not known, so neither is a foreign number")
     if not settings.foreign and caller.region != facts.place.region:
         return blocked(
             f"the caller number is of {caller.region}, the subject is in {facts.place.region}"
         )
-    if settings.prefixes and not caller.e164.startswith(settings.prefixes):
-        return blocked(f"the caller number does not begin with {' or '.join(settings.prefixes)}")
     return passed(f"a number of {caller.region} is shown")
 
 

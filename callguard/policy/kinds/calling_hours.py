@@ -41,8 +41,10 @@ def _ranges(value: Ranges) -> Ranges:
 
 
 def _calendar(value: str) -> str:
-    if value:
-        _holidays(value, 2026)
+    country, dash, part = value.partition("-")
+    known = holidays.list_supported_countries(include_aliases=False)
+    if value and (country not in known or (dash and part not in known[country])):
+        raise ValueError(f"there is no calendar of holidays {value!r}")
     return value
 
 
@@ -74,6 +76,8 @@ class Settings(KindSettings):
         for day in self.hours:
             if day not in DAYS and day not in _GROUPS:
                 raise ValueError(f"{day!r} is no day; known: {', '.join((*DAYS, *_GROUPS))}")
+        if self.on_holiday and not self.holidays:
+            raise ValueError("on_holiday needs a calendar of holidays")
         return self
 
     @cached_property
@@ -145,21 +149,19 @@ def holiday(calendar: str, day: date) -> str | None:
 
 @lru_cache(maxsize=256)
 def _holidays(calendar: str, year: int) -> dict[date, str]:
-    """One year's holidays. Raises ValueError for a calendar that does not exist."""
+    """One year's holidays."""
     country, _, part = calendar.partition("-")
-    try:
-        found = holidays.country_holidays(country, subdiv=part or None, years=year)
-    except NotImplementedError as error:
-        raise ValueError(f"there is no calendar of holidays {calendar!r}") from error
-    return dict(found)
+    return dict(holidays.country_holidays(country, subdiv=part or None, years=year))
 
 
 def loosens(before: Settings, after: Settings) -> bool:
     if after.zone != before.zone:
         return True
-    if before.holidays and (
-        after.holidays != before.holidays or not _within(after.off, before.off)
-    ):
+    if before.holidays and after.holidays != before.holidays:
+        return True
+    # A holiday that was none before can fall on any day of the week.
+    instead_of = (before.off,) if before.holidays else before.week if after.holidays else ()
+    if not all(_within(after.off, hours) for hours in instead_of):
         return True
     return not all(map(_within, after.week, before.week))
 

@@ -5,6 +5,7 @@ from pydantic import field_validator
 from callguard.policy.facts import CallFacts
 from callguard.policy.numbers import LINES
 from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
+from callguard.policy.scope import check_regions
 
 
 class Settings(KindSettings):
@@ -20,6 +21,12 @@ class Settings(KindSettings):
     def _known(cls, value: frozenset[str]) -> frozenset[str]:
         if strange := sorted(value - set(LINES)):
             raise ValueError(f"{strange[0]!r} is no kind of line; known: {', '.join(LINES)}")
+        return value
+
+    @field_validator("regions", "only_regions")
+    @classmethod
+    def _countries(cls, value: frozenset[str]) -> frozenset[str]:
+        check_regions(value)
         return value
 
 

@@ -1,5 +1,9 @@
 """Who stands in a public do-not-call registry is not called."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from callguard.policy.facts import CallFacts, RegistryAnswer
 from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
 
@@ -7,7 +11,7 @@ from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
 class Settings(KindSettings):
     """``registry`` is the name under which the list is imported."""
 
-    registry: str
+    registry: Annotated[str, Field(min_length=1)]
 
 
 def find(settings: Settings, facts: CallFacts) -> Found:

@@ -1,5 +1,9 @@
 """A registry counts only so long after the date that its list bears."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from callguard.policy.facts import CallFacts
 from callguard.policy.kinds.registry import answer_of
 from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
@@ -8,8 +12,8 @@ from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
 class Settings(KindSettings):
     """``max_age_days`` counts whole days from the list's own date."""
 
-    registry: str
-    max_age_days: int
+    registry: Annotated[str, Field(min_length=1)]
+    max_age_days: Annotated[int, Field(ge=0)]
 
 
 def find(settings: Settings, facts: CallFacts) -> Found:

@@ -1,0 +1,160 @@
+"""A verdict as a supervisor reads it, who knows neither the rules nor their names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import typer
+
+from callguard.cli.surroundings import say, say_table
+from callguard.policy.facts import Place
+from callguard.policy.rules import FAILURE_TABLE
+from callguard.policy.tables import plain
+
+MOST_ZONES = 3
+"""Most local times that are told."""
+
+_OUTCOMES = {
+    "block": "blocks",
+    "pass": "passes",
+    "require": "requires",
+    "unknown": "cannot tell",
+}
+_ORDER = tuple(_OUTCOMES)
+_TOLD_BY = {
+    "number": "by the number",
+    "contact": "by what the tenant knows of the subject",
+    "tenant": "by the tenant's own country, because an address lies nowhere",
+}
+COLUMNS = ("outcome", "rule", "reason", "law")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A verdict with what it was about. ``findings`` are in their stored form; ``place`` is None
+    where it is not kept or nobody asked for it; ``notes`` say what the reader is to know."""
+
+    allowed: bool
+    reasons: Sequence[str]
+    obligations: Sequence[str]
+    findings: Sequence[Mapping[str, object]]
+    at: datetime
+    about: Mapping[str, str | None]
+    place: Place | None = None
+    local: Sequence[datetime] = ()
+    notes: Sequence[str] = field(default_factory=list)
+
+
+def tell(explanation: Explanation, *, as_json: bool) -> None:
+    """Answers with the verdict: lines and a table, or JSON."""
+    say(as_json, as_value(explanation), "\n".join(map(plain, lines(explanation))))
+    if not as_json and explanation.findings:
+        rows = [_row(finding) for finding in _ordered(explanation.findings)]
+        typer.echo()
+        say_table(False, rows, COLUMNS, "Findings")
+
+
+def lines(explanation: Explanation) -> list[str]:
+    """All but the findings, a line for each thing; the verdict first."""
+    return [
+        ": ".join(filter(None, (_decision(explanation), "; ".join(explanation.reasons)))),
+        *(f"{name}: {text}" for name, text in explanation.about.items() if text),
+        f"at: {explanation.at:%A %Y-%m-%d %H:%M:%S} UTC",
+        *_place(explanation.place),
+        *_local(explanation.local),
+        *_duties(explanation),
+        *(f"note: {note}" for note in explanation.notes),
+    ]
+
+
+def as_value(explanation: Explanation) -> dict[str, object]:
+    """The same, for a machine."""
+    place = explanation.place
+    return {
+        "verdict": "allow" if explanation.allowed else "block",
+        "reasons": list(explanation.reasons),
+        **explanation.about,
+        "at": explanation.at.isoformat(),
+        "place": place
+        and {
+            "region": place.region,
+            "subdivisions": list(place.subdivisions),
+            "zones": list(place.zones),
+            "told_by": place.told_by,
+        },
+        "local_times": [
+            {"zone": str(moment.tzinfo), "time": moment.isoformat()} for moment in explanation.local
+        ],
+        "obligations": list(explanation.obligations),
+        "findings": [dict(finding) for finding in _ordered(explanation.findings)],
+        "notes": list(explanation.notes),
+    }
+
+
+def _decision(explanation: Explanation) -> str:
+    return "ALLOWED" if explanation.allowed else "BLOCKED"
+
+
+def _place(place: Place | None) -> list[str]:
+    if place is None:
+        return []
+    if place.region is None:
+        return ["place: not known"]
+    parts = f" ({', '.join(place.subdivisions)})" if place.subdivisions else ""
+    return [f"place: {place.region}{parts}, {_TOLD_BY[place.told_by]}"]
+
+
+def _local(local: Sequence[datetime]) -> list[str]:
+    if not local:
+        return []
+    told = [f"{moment:%A %Y-%m-%d %H:%M} in {moment.tzinfo}" for moment in local[:MOST_ZONES]]
+    if len(local) > MOST_ZONES:
+        told.append(f"and {len(local) - MOST_ZONES} more")
+    return [f"local time: {', '.join(told)}"]
+
+
+def _duties(explanation: Explanation) -> list[str]:
+    if not explanation.obligations:
+        return []
+    told = ", ".join(duty.replace("_", " ") for duty in explanation.obligations)
+    return [f"{'the call must' if explanation.allowed else 'if it were allowed, it must'}: {told}"]
+
+
+def _ordered(findings: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """What blocks first, then what is required, what cannot be told and what passes."""
+    order = ("block", "require", "unknown", "pass")
+
+    def rank(finding: Mapping[str, object]) -> tuple[bool, int]:
+        outcome = str(finding.get("outcome"))
+        return not finding.get("blocks"), order.index(outcome) if outcome in order else len(order)
+
+    return sorted(findings, key=rank)
+
+
+def _row(finding: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "outcome": _outcome(finding),
+        "rule": plain(f"{finding.get('rule', '')}"),
+        "reason": plain(f"{finding.get('reason', '')}"),
+        "law": _law(finding),
+    }
+
+
+def _outcome(finding: Mapping[str, object]) -> str:
+    outcome = str(finding.get("outcome"))
+    said = _OUTCOMES.get(outcome, outcome)
+    if outcome == "unknown" and finding.get("blocks"):
+        return f"{said}, so blocks"
+    if outcome == "block" and not finding.get("blocks"):
+        return f"{said}, but is overridden"
+    return said
+
+
+def _law(finding: Mapping[str, object]) -> str:
+    """The citation, since when it is in force, and whether anybody checked it; the gate's own
+    failure table is no law."""
+    citation = plain(f"{finding.get('citation', '')}")
+    if citation == FAILURE_TABLE:
+        return citation
+    mark = "\nunverified" if finding.get("status") != "verified" else ""
+    return f"{citation}\nin force since {finding.get('since')}{mark}"

@@ -1,0 +1,116 @@
+"""What must come before a recording."""
+
+from datetime import timedelta
+
+import pytest
+
+from callguard.policy.evaluate import evaluate
+from callguard.policy.rules import Obligation, Outcome
+from callguard.policy.scope import Scope
+from tests.policy.facts import BERLIN, HERE, LONDON, NEW_YORK, NOON, PARIS, a_call, a_consent
+from tests.policy.kinds.asked import a_rule, ask, loosens, refused
+
+NOTICE, ASK = Obligation.PLAY_NOTICE, Obligation.ASK_CONSENT
+NEVER, BEEP = Obligation.DO_NOT_RECORD, Obligation.BEEP
+TICK = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "beep", "duties"),
+    [
+        ("silent", False, set()),
+        ("silent", True, {BEEP}),
+        ("notice", False, {NOTICE}),
+        ("notice", True, {NOTICE, BEEP}),
+        ("ask", False, {NOTICE, ASK}),
+        ("ask", True, {NOTICE, ASK, BEEP}),
+        ("never", False, {NEVER}),
+        ("never", True, {NEVER}),
+    ],
+)
+def test_each_mode_has_its_duties(mode: str, beep: bool, duties: set[Obligation]) -> None:
+    found = ask("recording_mode", a_call(), mode=mode, beep=beep)
+    assert found.obligations == duties
+    assert found.outcome is (Outcome.REQUIRE if duties else Outcome.PASS)
+
+
+@pytest.mark.parametrize(
+    ("consent", "asked"),
+    [
+        (a_consent("recording"), False),
+        (a_consent("recording", granted_at=NOON), False),
+        (a_consent("recording", granted_at=NOON + TICK), True),
+        (a_consent("recording", until=NOON + TICK), False),
+        (a_consent("recording", until=NOON), True),
+        (a_consent("marketing"), True),
+    ],
+)
+def test_who_consented_to_recordings_is_told_and_not_asked_again(
+    consent: object, asked: bool
+) -> None:
+    facts = a_call(consents=(consent,))  # type: ignore[arg-type]  # the table holds consents
+    found = ask("recording_mode", facts, mode="ask")
+    assert (ASK in found.obligations) is asked
+    assert NOTICE in found.obligations
+
+
+def test_a_consent_does_not_lift_what_is_never_allowed() -> None:
+    facts = a_call(consents=(a_consent("recording"),))
+    assert ask("recording_mode", facts, mode="never").obligations == {NEVER}
+
+
+BY_REGION = [
+    a_rule(
+        "recording_mode",
+        f"{region.lower()}.recording",
+        {"mode": mode},
+        scope=Scope(
+            regions=frozenset({region}),
+            ends="either",
+            directions=frozenset({"outbound", "inbound"}),
+        ),
+    )
+    for region, mode in [("GB", "notice"), ("DE", "ask"), ("FR", "never"), ("US", "silent")]
+]
+
+
+@pytest.mark.parametrize(
+    ("subject", "own", "duties"),
+    [
+        (NEW_YORK, NEW_YORK, set()),
+        (NEW_YORK, HERE, {NOTICE}),
+        (LONDON, NEW_YORK, {NOTICE}),
+        (LONDON, BERLIN, {NOTICE, ASK}),
+        (BERLIN, HERE, {NOTICE, ASK}),
+        (PARIS, BERLIN, {NOTICE, ASK, NEVER}),
+        (BERLIN, PARIS, {NOTICE, ASK, NEVER}),
+    ],
+)
+@pytest.mark.parametrize("direction", ["outbound", "inbound"])
+def test_the_law_of_both_ends_holds_and_the_strictest_wins(
+    subject: str, own: str, duties: set[Obligation], direction: str
+) -> None:
+    facts = a_call(subject, caller=own, direction=direction)  # type: ignore[arg-type]  # both are directions
+    verdict = evaluate(facts, BY_REGION)
+    assert verdict.allowed
+    assert verdict.obligations == duties
+
+
+def test_a_mode_that_is_none_is_refused() -> None:
+    refused("recording_mode", "mode", mode="maybe")
+
+
+MODES = ("silent", "notice", "ask", "never")
+
+
+@pytest.mark.parametrize("before", MODES)
+@pytest.mark.parametrize("after", MODES)
+def test_a_milder_mode_is_looser(before: str, after: str) -> None:
+    loose = MODES.index(after) < MODES.index(before)
+    assert loosens("recording_mode", {"mode": before}, {"mode": after}) is loose
+
+
+def test_to_leave_the_tone_out_is_looser() -> None:
+    with_tone = {"mode": "notice", "beep": True}
+    assert loosens("recording_mode", with_tone, {"mode": "notice"})
+    assert not loosens("recording_mode", {"mode": "notice"}, with_tone)
