@@ -74,10 +74,11 @@ class Agi(_Section):
 
 
 class Web(_Section):
-    """The status page. It has no login, so it stays on loopback."""
+    """The status page and the API. The page has no login, so both stay on loopback."""
 
     host: str = "127.0.0.1"
     port: Port = 8073
+    api_token_file: Path | None = None
 
     @field_validator("host")
     @classmethod
@@ -155,6 +156,10 @@ class Settings(_Section):
     @property
     def master_key(self) -> Path:
         return self.master_key_file or self.data / "master.key"
+
+    @property
+    def api_token(self) -> Path:
+        return self.web.api_token_file or self.data / "api.token"
 
     @property
     def prompt_folder(self) -> Path:

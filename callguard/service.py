@@ -27,6 +27,7 @@ from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.gate.lease import Lease
 from callguard.gate.pbx import Pbx
 from callguard.gate.policy import Policy
+from callguard.gate.preflight import Preflight
 from callguard.gate.recordings import CallRecordings
 from callguard.gate.room import Gate
 from callguard.optout.image import OptOutImage
@@ -46,6 +47,7 @@ from callguard.storage.journal import Journal
 from callguard.storage.migrate import check
 from callguard.tenants.directory import TenantDirectory
 from callguard.watchdog import Watchdog
+from callguard.web.api import CheckApi
 from callguard.web.app import WebServer
 
 T = TypeVar("T")
@@ -187,7 +189,9 @@ class Service:
             self.daily_purge,
             self._standing_alarms(prompt_faults),
         )
-        self.web = WebServer(self.overview, clock=clock)
+        self.preflight = Preflight(self.gate)
+        api = CheckApi(self.preflight, settings.api_token)
+        self.web = WebServer(self.overview, clock=clock, api=api)
         self._stop = asyncio.Event()
         self.agi_port = 0
         self.web_port = 0
@@ -240,6 +244,7 @@ class Service:
         await self.lease.give_up()
         await self.agi.close(GRACE_S)
         await self.web.close()
+        await self.preflight.close()
         for pbx in self.pbxs.values():
             await pbx.session.close()
 

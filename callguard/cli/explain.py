@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 import typer
@@ -29,13 +29,12 @@ from callguard.optout.image import OptOutImage
 from callguard.policy.facts import CHANNELS, DIRECTIONS, PURPOSES
 from callguard.policy.numbers import mask
 from callguard.policy.packs import all_packs
-from callguard.retention.schedule import expires_at
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
 from callguard.storage.grouped import GroupedReads
 from callguard.storage.schema import calls, opt_outs
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import Tenant, days_kept
+from callguard.tenants.tenant import Tenant
 
 T = TypeVar("T", bound=str)
 
@@ -52,11 +51,15 @@ def explain(
     ] = None,
     call: Annotated[str, typer.Option(help="The id of a kept call, instead of a number.")] = "",
     tenant: Annotated[str, typer.Option(help="Whose call it is.")] = "",
-    direction: Annotated[str, typer.Option(help=", ".join(DIRECTIONS))] = "",
+    direction: Annotated[
+        str, typer.Option(help=f"{', '.join(DIRECTIONS)}; outbound if left out.")
+    ] = "",
     purpose: Annotated[
         str, typer.Option(help=f"{', '.join(PURPOSES)}; the tenant's own if left out.")
     ] = "",
-    channel: Annotated[str, typer.Option(help=", ".join(CHANNELS))] = "",
+    channel: Annotated[
+        str, typer.Option(help=f"{', '.join(CHANNELS)}; voice if left out.")
+    ] = "",
     caller: Annotated[
         str, typer.Option(help="The number shown, outbound; the tenant's own if left out.")
     ] = "",
@@ -116,11 +119,12 @@ def explain(
             )
             _follow(known, connection, request, owner, moment)
         decision = asyncio.run(decide(known, request, count=False, at=moment))
-    notes = [] if has_offset else [f"{at} names no time zone, so it was read as UTC"]
+    notes = []
     if way == "outbound" and not shown:
         notes.append("decided as a call that shows no number: the tenant has none, nor --caller")
     notes += _caveats(known, owner, decision, moment)
-    tell(_explained(number, decision, request, notes), as_json=as_json)
+    said = _explained(number, decision, request, notes, read_as_utc=not has_offset)
+    tell(said, as_json=as_json)
 
 
 def _read_at(text: str) -> tuple[datetime, bool]:
@@ -179,20 +183,25 @@ def _caveats(
     notes = []
     if at is not None and at < now:
         notes.append(
-            "of today, not of then: where the subject is and of what kind, restrictions and "
-            "refusals lifted since, registries, the tenant's choices and values for rules"
+            "of today, not of then: where the subject is and of what kind, any restriction, "
+            "the registries, the tenant's choices and its values for rules"
         )
     elif at is not None and at > now:
         notes.append("that is still to come: decided by what is known today")
     since = known.policy.of(tenant).looks_back_to(facts)
-    kept = now - (expires_at(now, days_kept(tenant, "attempt")) - now)
+    kept = now - timedelta(days=tenant.days("attempt"))
     if facts.direction == "outbound" and since is not None and since < kept:
         notes.append(f"earlier calls are known only from {kept:%Y-%m-%d %H:%M} UTC on")
     return notes
 
 
 def _explained(
-    number: str, decision: Decision, request: Request, notes: Sequence[str]
+    number: str,
+    decision: Decision,
+    request: Request,
+    notes: Sequence[str],
+    *,
+    read_as_utc: bool,
 ) -> Explanation:
     facts, verdict, call = decision.facts, decision.verdict, decision.call
     about = {
@@ -213,6 +222,7 @@ def _explained(
         obligations=sorted(duty.value for duty in verdict.obligations),
         findings=[finding.as_json() for finding in verdict.findings],
         at=call.decided_at,
+        read_as_utc=read_as_utc,
         about=about,
         place=facts.place if facts else None,
         local=facts.local if facts else (),

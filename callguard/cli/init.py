@@ -21,6 +21,7 @@ from callguard.recording.keys import MasterKey
 from callguard.recording.objects import FolderStore
 from callguard.storage.database import Database
 from callguard.storage.migrate import upgrade
+from callguard.web.token import TokenError, new_token, read_token
 
 _CONFIG = """\
 # callguard's settings; see docs/install.md. Secrets are named by file, never written here.
@@ -52,7 +53,7 @@ def init(
     prompts: Annotated[bool, typer.Option(help="Also speak the prompts.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Create settings, master key, database, folders and prompts; keep what is there."""
+    """Create settings, master key, API token, database, folders and prompts; keep what is there."""
     if region not in SUPPORTED_REGIONS:
         raise CommandError(f"{region!r} is not a region of the telephone numbering plans")
     made = []
@@ -65,6 +66,7 @@ def init(
         made.append(str(settings.master_key))
     else:
         MasterKey.load(settings.master_key)
+    made += _write_token(settings.api_token)
     database = Database(settings.database_url)
     upgrade(database)
     database.close()
@@ -90,6 +92,16 @@ def _write_config(config: Path, data: Path, region: str) -> list[str]:
     )
     _write_new(config, text, 0o644)
     return made
+
+
+def _write_token(file: Path) -> list[str]:
+    try:
+        if read_token(file) is not None:
+            return []
+    except TokenError as error:
+        raise CommandError(f"the API token {file}: {error}") from error
+    _write_new(file, f"{new_token()}\n", 0o600)
+    return [str(file)]
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:

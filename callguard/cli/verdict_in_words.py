@@ -16,11 +16,10 @@ MOST_ZONES = 3
 
 _OUTCOMES = {
     "block": "blocks",
-    "pass": "passes",
     "require": "requires",
     "unknown": "cannot tell",
+    "pass": "passes",
 }
-_ORDER = tuple(_OUTCOMES)
 _TOLD_BY = {
     "number": "by the number",
     "contact": "by what the tenant knows of the subject",
@@ -32,13 +31,15 @@ COLUMNS = ("outcome", "rule", "reason", "law")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """A verdict with what it was about. ``findings`` are in their stored form; ``place`` is None
-    where it is not kept or nobody asked for it; ``notes`` say what the reader is to know."""
+    where it is not kept or nobody asked for it; ``read_as_utc`` is whether the moment was typed
+    without an offset; ``notes`` say what else the reader is to know."""
 
     allowed: bool
     reasons: Sequence[str]
     obligations: Sequence[str]
     findings: Sequence[Mapping[str, object]]
     at: datetime
+    read_as_utc: bool = False
     about: Mapping[str, str | None]
     place: Place | None = None
     local: Sequence[datetime] = ()
@@ -59,7 +60,8 @@ def lines(explanation: Explanation) -> list[str]:
     return [
         ": ".join(filter(None, (_decision(explanation), "; ".join(explanation.reasons)))),
         *(f"{name}: {text}" for name, text in explanation.about.items() if text),
-        f"at: {explanation.at:%A %Y-%m-%d %H:%M:%S} UTC",
+        f"at: {explanation.at:%A %Y-%m-%d %H:%M:%S} UTC"
+        + (" (no time zone was given, so it is read as UTC)" if explanation.read_as_utc else ""),
         *_place(explanation.place),
         *_local(explanation.local),
         *_duties(explanation),
@@ -75,6 +77,7 @@ def as_value(explanation: Explanation) -> dict[str, object]:
         "reasons": list(explanation.reasons),
         **explanation.about,
         "at": explanation.at.isoformat(),
+        "read_as_utc": explanation.read_as_utc,
         "place": place
         and {
             "region": place.region,
@@ -122,11 +125,10 @@ def _duties(explanation: Explanation) -> list[str]:
 
 def _ordered(findings: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
     """What blocks first, then what is required, what cannot be told and what passes."""
-    order = ("block", "require", "unknown", "pass")
+    order = {outcome: place for place, outcome in enumerate(_OUTCOMES)}
 
     def rank(finding: Mapping[str, object]) -> tuple[bool, int]:
-        outcome = str(finding.get("outcome"))
-        return not finding.get("blocks"), order.index(outcome) if outcome in order else len(order)
+        return not finding.get("blocks"), order.get(str(finding.get("outcome")), len(order))
 
     return sorted(findings, key=rank)
 

@@ -107,7 +107,7 @@ class Preflight:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(request)) for request in part]
             _tell(answers, tell, (task.result() for task in tasks))
-        _tell(answers, tell, map(_too_late, numbers[len(answers.told) :]))
+        await _tell_too_late(answers, tell, numbers)
         return answers
 
     async def count(
@@ -128,19 +128,8 @@ class Preflight:
                         for index, request in enumerate(part)
                     ]
                 _tell(answers, tell, (task.result() for task in tasks))
-            _tell(answers, tell, map(_too_late, numbers[len(answers.told) :]))
-            # Last of all, and without a pause until the answer is made: whoever opted out while
-            # the others were decided.
-            for place, decision in list(given.items()):
-                if not still_stands(self._gate, decision):
-                    verdict = refusal("gate.overtaken", NOT_GIVEN)
-                    call = decision.call.id
-                    answers.told[place] = tell(_not_given(numbers[place], verdict, call))
-                    answers.allowed -= 1
-                    self._gate.counts.fault("overtaken_by_opt_out")
-                    self._take_back([given.pop(place)])
-            for _ in given:
-                self._gate.counts.verdict("outbound", "allow")
+            await _tell_too_late(answers, tell, numbers)
+            self._look_again(answers, numbers, tell, given)
         return answers
 
     async def close(self) -> None:
@@ -176,6 +165,27 @@ class Preflight:
             gate.counts.verdict("outbound", "block")
         return _checked(request.number, verdict, call.id)
 
+    def _look_again(
+        self,
+        answers: Answers[T],
+        numbers: Sequence[str],
+        tell: Callable[[Checked], T],
+        given: dict[int, Decision],
+    ) -> None:
+        """Blocks who opted out while the others were decided. Last of all, and without a pause."""
+        gate = self._gate
+        overtaken = {at: one for at, one in given.items() if not still_stands(gate, one)}
+        for place, decision in overtaken.items():
+            verdict = refusal("gate.overtaken", NOT_GIVEN)
+            answers.told[place] = tell(_not_given(numbers[place], verdict, decision.call.id))
+            answers.allowed -= 1
+            gate.counts.fault("overtaken_by_opt_out")
+            log.warning("overtaken_by_opt_out", call=decision.call.id)
+            release(gate, decision)
+        for _ in range(len(given) - len(overtaken)):
+            gate.counts.verdict("outbound", "allow")
+        self._take_back(overtaken.values())
+
     def _subject(self, request: Request) -> str:
         """Whose attempts a call would count with; "" for nobody's."""
         tenant = find_tenant(self._gate, request)
@@ -191,7 +201,7 @@ class Preflight:
         try:
             yield given
         except BaseException:
-            self._take_back(list(given.values()))
+            self._take_back(given.values())
             raise
         finally:
             self._under_way.discard(done)
@@ -200,12 +210,12 @@ class Preflight:
     def _take_back(self, decisions: Collection[Decision]) -> None:
         """Beside the request, and slowly: the verdicts of calls use the same journal."""
         if decisions:
-            task = asyncio.create_task(self._taken_back(decisions), name="preflight-take-back")
+            work = self._taken_back(list(decisions))
+            task = asyncio.create_task(work, name="preflight-take-back")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def _taken_back(self, decisions: Iterable[Decision]) -> None:
-        waiting = list(decisions)
+    async def _taken_back(self, waiting: list[Decision]) -> None:
         while waiting:
             part, waiting = waiting[:TAKEN_BACK], waiting[TAKEN_BACK:]
             for decision in part:
@@ -265,9 +275,16 @@ def _not_given(number: str, verdict: Verdict, call: str | None = None) -> Checke
     return replace(_checked(number, verdict, call), cause=NO_GATE)
 
 
-def _too_late(number: str) -> Checked:
+async def _tell_too_late(
+    answers: Answers[T], tell: Callable[[Checked], T], numbers: Sequence[str]
+) -> None:
+    """Blocks what there was no time for."""
     reason = f"it was not decided within the {TIME_S:.0f} s that a request may take"
-    return _not_given(number, refusal("gate.time", reason))
+    verdict = refusal("gate.time", reason)
+    while len(answers.told) < len(numbers):
+        first = len(answers.told)
+        _tell(answers, tell, (_not_given(n, verdict) for n in numbers[first : first + IN_FLIGHT]))
+        await asyncio.sleep(0)
 
 
 def _withdraw_all(connection: Connection, withdrawn: Iterable[Call]) -> None:

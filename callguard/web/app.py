@@ -14,6 +14,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from callguard.clock import Clock
+from callguard.web.api import PATH as API_PATH
+from callguard.web.api import CheckApi, in_json
 from callguard.web.assets import Assets
 from callguard.web.health import Readiness, alive
 from callguard.web.live import Events, LiveHub, LiveLimits
@@ -51,8 +53,10 @@ def build_app(
     clock: Clock,
     hosts: Collection[str] = (),
     limits: WebLimits | None = None,
+    api: CheckApi | None = None,
 ) -> web.Application:
-    """The application. It answers to loopback names and to ``hosts``."""
+    """The application. It answers to loopback names and to ``hosts``; without ``api`` it is read
+    only."""
     limits = limits or WebLimits()
     app = web.Application(client_max_size=1)
     environment = aiohttp_jinja2.setup(
@@ -68,7 +72,8 @@ def build_app(
     pages = Pages(environment, assets)
     reader = StatusReader(source, timeout=limits.read_timeout)
     hub = LiveHub(reader, pages, limits.live)
-    app.middlewares.append(_outermost(Guard(hosts), ErrorPages(pages, clock)))
+    posting = (API_PATH,) if api is not None else ()
+    app.middlewares.append(_outermost(Guard(hosts, posting), ErrorPages(pages, clock), posting))
     app[HUB] = hub
     app.add_routes(
         [
@@ -80,24 +85,29 @@ def build_app(
             web.get("/static/{name}", assets.serve),
         ]
     )
+    if api is not None:
+        app.router.add_post(API_PATH, api.check)
     app.on_response_prepare.append(harden)
     app.on_shutdown.append(_end_listening)
     app.cleanup_ctx.append(_polling(hub, reader))
     return app
 
 
-def _outermost(guard: Guard, errors: ErrorPages) -> Middleware:
+def _outermost(guard: Guard, pages: ErrorPages, posting: Collection[str]) -> Middleware:
+    def refused(request: web.Request, error: web.HTTPException) -> web.Response:
+        return in_json(error) if request.path in posting else pages.answer(request, error)
+
     @web.middleware
     async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             guard.check(request)
             return await handler(request)
         except web.HTTPException as error:
-            return errors.answer(request, error)
+            return refused(request, error)
         except Exception as error:
             log.error("request_failed", path=request.path[:64], error=type(error).__name__)
             log.debug("request_failed_trace", trace=traceback.format_exc())
-            return errors.answer(request, web.HTTPInternalServerError())
+            return refused(request, web.HTTPInternalServerError())
 
     return outermost
 
@@ -130,17 +140,25 @@ class WebServer:
     """Serves the web room at one address, from ``start`` to ``close``."""
 
     def __init__(
-        self, source: StatusSource, *, clock: Clock, limits: WebLimits | None = None
+        self,
+        source: StatusSource,
+        *,
+        clock: Clock,
+        limits: WebLimits | None = None,
+        api: CheckApi | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
+        self._api = api
         self._limits = limits or WebLimits()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """The bound port; 0 asks for any. Raises OSError where the address cannot be had."""
-        app = build_app(self._source, clock=self._clock, hosts=(host,), limits=self._limits)
+        app = build_app(
+            self._source, clock=self._clock, hosts=(host,), limits=self._limits, api=self._api
+        )
         runner = web.AppRunner(
             app,
             access_log=None,

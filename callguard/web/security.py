@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 READING: Final = ("GET", "HEAD")
+POSTING: Final = ("POST",)
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -28,23 +29,27 @@ _HEADERS: Final = {
 
 
 class Guard:
-    """Refuses before anything is done. ``hosts`` are names answered beside loopback ones."""
+    """Refuses before anything is done. ``hosts`` are names answered beside loopback ones;
+    ``posting`` are the paths that are posted to, and take a body."""
 
-    def __init__(self, hosts: Collection[str]) -> None:
+    def __init__(self, hosts: Collection[str], posting: Collection[str] = ()) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._posting = frozenset(posting)
 
     def check(self, request: web.Request) -> None:
         """Raises the HTTPException to answer with."""
-        if request.method not in READING:
-            raise web.HTTPMethodNotAllowed(request.method, READING)
+        posting = request.path in self._posting
+        methods = POSTING if posting else READING
+        if request.method not in methods:
+            raise web.HTTPMethodNotAllowed(request.method, methods)
         host = _host_of(request.headers.getall("Host", ()))
         if host is None:
             raise web.HTTPBadRequest
         if not (host in self._hosts or is_loopback(host)):
             raise web.HTTPMisdirectedRequest
-        if request.body_exists:
+        if request.body_exists and not posting:
             raise web.HTTPRequestEntityTooLarge(0, 1)
-        if _from_elsewhere(request):
+        if _from_elsewhere(request, linked=not posting):
             raise web.HTTPForbidden
 
 
@@ -77,10 +82,9 @@ def _host_of(headers: Collection[str]) -> str | None:
     return (parts.hostname or "").removesuffix(".") or None if valid else None
 
 
-def _from_elsewhere(request: web.Request) -> bool:
-    """Whether a page of another site draws on us; following a link to us is no such thing."""
+def _from_elsewhere(request: web.Request, *, linked: bool) -> bool:
+    """Whether a page of another site draws on us; following a link to us is no such thing, where
+    that is what the path is for (``linked``)."""
     headers = request.headers
-    return (
-        headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-        and headers.get("Sec-Fetch-Mode") != "navigate"
-    )
+    following = linked and headers.get("Sec-Fetch-Mode") == "navigate"
+    return headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not following

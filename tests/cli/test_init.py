@@ -11,6 +11,7 @@ from callguard.cli import init as init_module
 from callguard.config import Settings
 from callguard.consent.prompts import PromptLibrary
 from callguard.consent.texts import shipped_texts
+from callguard.web.token import read_token
 from tests.cli.conftest import CommandLine
 
 
@@ -25,15 +26,16 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_everything_is_made_and_only_its_owner_reads_the_secrets(blank: CommandLine) -> None:
     answer = blank("init", "--data", str(blank.data), "--no-prompts", "--region", "IL", "--json")
     secret = blank.config.parent / "manager.secret"
-    master = blank.data / "master.key"
+    master, token = blank.data / "master.key", blank.data / "api.token"
     assert answer.json() == {
         "config": str(blank.config),
-        "made": [str(blank.config), str(secret), str(master)],
+        "made": [str(blank.config), str(secret), str(master), str(token)],
     }
     settings = Settings.load(blank.config)
     assert (settings.home_region, settings.data) == ("IL", blank.data)
     assert len(settings.asterisk[0].secret()) == 48
-    for path in (secret, master):
+    assert len(read_token(token) or "") == 43  # 32 bytes
+    for path in (secret, master, token):
         assert path.stat().st_mode & 0o777 == 0o600
     assert blank.data.stat().st_mode & 0o777 == 0o700
     assert not list(blank.config.parent.glob("*.part"))
@@ -90,6 +92,35 @@ def test_a_config_that_is_a_folder_is_one_line(blank: CommandLine) -> None:
 
 def test_a_master_key_that_others_may_read_is_refused(callguard: CommandLine) -> None:
     (callguard.data / "master.key").chmod(0o644)
+    callguard("init", "--no-prompts").refused("has mode 0644")
+
+
+def test_an_installation_without_an_api_token_gets_one_and_keeps_it(
+    callguard: CommandLine,
+) -> None:
+    token = callguard.data / "api.token"
+    before = read_token(token)
+    token.unlink()
+    answer = callguard("init", "--no-prompts", "--json").json()
+    assert answer == {"config": str(callguard.config), "made": [str(token)]}
+    assert token.stat().st_mode & 0o777 == 0o600
+    made = read_token(token)
+    assert made is not None
+    assert made != before
+    assert callguard("init", "--no-prompts").code == 0
+    assert read_token(token) == made
+
+
+@pytest.mark.parametrize("text", ["", "short\n", "two tokens of which neither is one that is good"])
+def test_an_api_token_that_is_none_is_refused_and_left(callguard: CommandLine, text: str) -> None:
+    token = callguard.data / "api.token"
+    token.write_text(text)
+    callguard("init", "--no-prompts").refused(f"the API token {token}: the file does not hold one")
+    assert token.read_text() == text
+
+
+def test_an_api_token_that_others_may_read_is_refused(callguard: CommandLine) -> None:
+    (callguard.data / "api.token").chmod(0o644)
     callguard("init", "--no-prompts").refused("has mode 0644")
 
 

@@ -164,7 +164,7 @@ match_header=X-Lab-Side: agent
 
 _EVERY_ARGUMENT = "tenant-b,marketing,may 2026,agent7,loan 12/7 & more,machine"
 
-_LONG = "%" * 1500
+_FREE = "%" * 1500
 
 
 def operator_dialplan(sites: Sites) -> str:
@@ -184,9 +184,8 @@ exten => _[0-9+].,1,Gosub(callguard-outbound,${{EXTEN}},1(${{CHANNEL(accountcode
 exten => _*7[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1({_EVERY_ARGUMENT}))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
-; A machine's call, of which AGI() loses the end: encoded, the free texts fill its argument.
-exten => _*3[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a,,{_LONG},{_LONG},,machine))
- same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
+; Free texts that, once encoded, are longer than what AGI() can be given.
+exten => _*3[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(a,,{_FREE},{_FREE},loan,machine))
  same => n,Hangup()
 ; One of the tenants tenant-0 to tenant-9, for what is tenant-a's by no means.
 exten => _*5X[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:3}},1(tenant-${{EXTEN:2:1}}))

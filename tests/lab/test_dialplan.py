@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from callguard.gate.request import MAX_TEXT
 from tests.lab import audio
 from tests.lab.calls import PARTY, Telephony
 from tests.lab.peers import Answerer, Conversation, Script
@@ -87,6 +88,17 @@ async def test_the_gate_is_told_the_number_and_every_argument_undistorted(
         "debt": "loan 12/7 & more",
         "dialler": "machine",
     }
+
+
+async def test_free_texts_of_any_length_hide_nothing_that_decides(telephony: Telephony) -> None:
+    telephony.renew_lease()
+    async with Answerer(telephony.pbx.sites.agi, {"outbound": says("block")}) as gate:
+        await telephony.agent_calls("*312025550143").finished()
+
+    asked = gate.conversations[0]
+    assert len(asked.environment["agi_request"]) == 8191, "Asterisk has cut it"
+    assert (asked.query["dialler"], asked.query["debt"]) == ("machine", "loan")
+    assert len(asked.query["campaign"]) > MAX_TEXT
 
 
 async def test_the_arguments_of_the_operators_own_subroutine_are_none_of_the_gates(
