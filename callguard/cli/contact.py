@@ -1,9 +1,10 @@
 """``callguard contact``: what a tenant knows of the people it calls."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.audit.log import Entry, append
 from callguard.cli.arguments import maybe, read_past, read_tenant, subject_of
-from callguard.cli.contact_file import Fault, Place, placed, read_places
+from callguard.cli.contact_file import Details, Fault, Line, detailed, read_lines
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -111,9 +112,10 @@ def set_contact(
         _stretch("transaction", transaction, transaction_until),
     ]
     refusal = None if refused is None else read_past(refused, now)
+    details = Details(region, subdivision, zone, kind)
 
     def step(contact: Contact) -> Contact:
-        contact = placed(contact, Place(region, subdivision, zone, kind))
+        contact = detailed(contact, details)
         for tie in ties:
             contact = tie.added(contact) if tie is not None else contact
         if refusal is not None:
@@ -170,16 +172,16 @@ def import_contacts(
                 faults += kept
                 done += len(good) - len(kept)
                 bad += len(faults)
-                shown = sorted([*shown, *faults], key=lambda fault: fault.line)[:SHOWN]
+                shown = sorted([*shown, *faults], key=lambda fault: fault.number)[:SHOWN]
         except SQLAlchemyError as error:
             raise CommandError(f"{one_line(error)}; {done} contacts before that are kept") from error
     value = {
         "imported": done,
         "bad": bad,
-        "faults": [{"line": fault.line, "fault": fault.told} for fault in shown],
+        "faults": [{"line": fault.number, "fault": fault.told} for fault in shown],
     }
     told = [f"{done} contacts taken over, {bad} bad lines"]
-    told += [f"line {fault.line}: {fault.told}" for fault in shown]
+    told += [f"line {fault.number}: {fault.told}" for fault in shown]
     if bad > len(shown):
         told.append(f"and {bad - len(shown)} more")
     say(as_json, value, "\n".join(map(plain, told)))
@@ -233,7 +235,7 @@ def _restricted(contact: Contact, restrict: bool, now: datetime) -> Contact:
     return replace(contact, restricted_since=None)
 
 
-def _batches(file: Path, tenant: Tenant) -> Iterator[Sequence[Place | Fault]]:
+def _batches(file: Path, tenant: Tenant) -> Iterator[Sequence[Line | Fault]]:
     """The lines of the file by the batch, with a progress bar on a terminal."""
     console = Console(stderr=True)
     with (
@@ -241,40 +243,34 @@ def _batches(file: Path, tenant: Tenant) -> Iterator[Sequence[Place | Fault]]:
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task("contacts", total=file.stat().st_size)
-        lines = read_places(source, tenant)
+        lines = read_lines(source, tenant)
         while batch := tuple(islice(lines, BATCH)):
             yield batch
             bar.update(task, completed=source.tell())
 
 
-def _write(database: Database, tenant: Tenant, places: Sequence[Place]) -> list[Fault]:
+def _write(database: Database, tenant: Tenant, lines: Sequence[Line]) -> list[Fault]:
     """Writes a batch in one transaction; which of it cannot be so."""
-    if not places:
+    if not lines:
         return []
     faults: list[Fault] = []
     now, began = SystemClock().now(), time.monotonic()
     with database.writing() as connection:
-        for place in places:
+        for line in lines:
+            step = partial(detailed, details=line.details)
             try:
-                change(
-                    connection,
-                    tenant.id,
-                    place.subject,
-                    lambda contact, place=place: placed(contact, place),  # type: ignore[misc]
-                    at=now,
-                )
+                change(connection, tenant.id, line.subject, step, at=now)
             except ContactError as error:
-                faults.append(Fault(place.line, str(error)))
-        _log(
-            connection, "contact.import", tenant, {"contacts": len(places) - len(faults)}, now
-        )
+                faults.append(Fault(line.number, str(error)))
+        kept = {"contacts": len(lines) - len(faults)}
+        _log(connection, "contact.import", tenant, kept, now)
     # A running service waits for the same lock: it gets as much time as this took.
     time.sleep(time.monotonic() - began)
     return faults
 
 
 def _log(
-    connection: Connection, action: str, tenant: Tenant, details: dict[str, object], at: datetime
+    connection: Connection, action: str, tenant: Tenant, details: Mapping[str, object], at: datetime
 ) -> None:
     append(connection, Entry(at, actor(), action, "contact", tenant.id, details))
 

@@ -1,6 +1,7 @@
 """A CSV file of contacts, a line at a time: what is wrong with one spoils no other."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, get_args
@@ -10,7 +11,6 @@ from callguard.cli.surroundings import CommandError
 from callguard.contacts.contact import Contact, ContactError
 from callguard.policy.area_codes import codes_of
 from callguard.policy.facts import SubjectKind
-from callguard.policy.scope import is_subdivision
 from callguard.tenants.tenant import Tenant
 
 COLUMNS = ("number", "region", "subdivision", "zone", "kind")
@@ -18,3 +18,113 @@ KINDS: tuple[SubjectKind, ...] = get_args(SubjectKind)
 
 MAX_LINE = 4_096
 """Longest line, in bytes."""
+
+_SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}", re.ASCII)
+_TERRITORIES = frozenset({"US-AS", "US-GU", "US-MP", "US-PR", "US-UM", "US-VI"})
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Where a subject is and what they are; None where that is left as it was."""
+
+    region: str | None = None
+    subdivision: str | None = None
+    zone: str | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that can be read."""
+
+    number: int
+    subject: str
+    details: Details
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A line that cannot be taken over, and why."""
+
+    number: int
+    told: str
+
+
+def detailed(contact: Contact, details: Details) -> Contact:
+    """With what is given set. Raises ContactError, also for a state of the United States that
+    there is none: the rules of no state would be about its people."""
+    region = details.region and details.region.upper()
+    subdivision = details.subdivision and details.subdivision.upper()
+    if subdivision and not _is_subdivision(subdivision):
+        raise ContactError(f"{details.subdivision!r} is no ISO 3166-2 code such as US-FL")
+    contact = contact.placed(region, subdivision, details.zone)
+    if details.kind is None:
+        return contact
+    kind = next((kind for kind in KINDS if kind == details.kind.lower()), None)
+    if kind is None:
+        raise ContactError(f"{details.kind!r} is no kind of subject; known: {', '.join(KINDS)}")
+    return replace(contact, kind=kind)
+
+
+def read_lines(source: BinaryIO, tenant: Tenant) -> Iterator[Line | Fault]:
+    """What each line says. Raises CommandError where the first does not name the columns."""
+    columns: list[str] = []
+    for number, text in enumerate(_texts(source), 1):
+        if text is None:
+            told = f"it is longer than {MAX_LINE} bytes"
+        elif not text.strip():
+            continue
+        elif not columns:
+            columns = _columns(_cells(text))
+            continue
+        else:
+            try:
+                yield _line(number, columns, _cells(text), tenant)
+                continue
+            except (CommandError, csv.Error) as error:
+                told = str(error)
+        if not columns:
+            raise CommandError(f"line {number}: {told}")
+        yield Fault(number, told)
+    if not columns:
+        raise CommandError("the file is empty: its first line names the columns")
+
+
+def _texts(source: BinaryIO) -> Iterator[str | None]:
+    """The lines; None for one that is too long. What is not UTF-8 stays visible as such, and no
+    cell can be made of it."""
+    while raw := source.readline(MAX_LINE + 1):
+        if len(raw) > MAX_LINE:
+            while raw and not raw.endswith(b"\n"):
+                raw = source.readline(MAX_LINE)
+            yield None
+            continue
+        yield raw.decode("utf-8", "surrogateescape").removeprefix("\ufeff").rstrip("\r\n")
+
+
+def _cells(text: str) -> list[str]:
+    """Raises csv.Error."""
+    return [cell.strip() for cell in next(csv.reader([text], strict=True))]
+
+
+def _columns(cells: Sequence[str]) -> list[str]:
+    names = [cell.lower() for cell in cells]
+    if strange := [name for name in names if name not in COLUMNS]:
+        raise CommandError(f"{strange[0]!r} is no column; known: {', '.join(COLUMNS)}")
+    if "number" not in names or len(set(names)) != len(names):
+        raise CommandError("the first line names the column number, and each column once")
+    return names
+
+
+def _line(number: int, columns: Sequence[str], cells: Sequence[str], tenant: Tenant) -> Line:
+    if len(cells) != len(columns):
+        raise CommandError(f"it has {len(cells)} cells, the first line has {len(columns)}")
+    given = {name: cell or None for name, cell in zip(columns, cells, strict=True)}
+    subject = subject_of(given.pop("number") or "", tenant)
+    return Line(number, subject, Details(**given))
+
+
+def _is_subdivision(code: str) -> bool:
+    if not _SUBDIVISION.fullmatch(code):
+        return False
+    return not code.startswith("US-") or bool(codes_of(code)) or code in _TERRITORIES
