@@ -39,15 +39,15 @@ class Exemption(BaseModel):
         if self.consent is not None:
             for given in facts.consents:
                 if given.purpose == self.consent and self._counts(given, facts):
-                    return f"exempt: consent to {self.consent} of {given.granted_at:%Y-%m-%d}"
+                    return f"exempt: consent to {self.consent} of {given.granted_at.date()}"
         for tie in self.relationships:
             for has in facts.relationships:
                 if has.kind == tie.kind and has.since <= facts.at:
                     over = has.until
                     if over is None or facts.at < over:
-                        return f"exempt: {tie.kind} since {has.since:%Y-%m-%d}"
+                        return f"exempt: {tie.kind} since {has.since.date()}"
                     if tie.within is not None and facts.at < tie.within.after(over):
-                        return f"exempt: {tie.kind} of {over:%Y-%m-%d}, within {tie.within}"
+                        return f"exempt: {tie.kind} of {over.date()}, within {tie.within}"
         return None
 
     def _counts(self, given: GivenConsent, facts: CallFacts) -> bool:

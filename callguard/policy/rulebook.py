@@ -16,6 +16,9 @@ from callguard.policy.kinds import attempts, cooling_off
 from callguard.policy.period import Period
 from callguard.policy.rules import KindSettings, Rule, Verdict
 
+SORTS = 4_096
+"""Most sorts of calls whose rules are remembered."""
+
 
 class Rulebook:
     """A set of rules, immutable. ``digest`` names exactly these rules, wherever it is made.
@@ -43,6 +46,7 @@ class Rulebook:
         self._looking_back = {
             rule.id: period for rule in self.rules if (period := looks_back(rule.settings))
         }
+        self._by_sort: dict[tuple[object, ...], tuple[Rule, ...]] = {}
         told = [_plain(rule) for rule in self.rules]
         self.digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -63,7 +67,7 @@ class Rulebook:
         return min(
             (
                 period.before(facts.at)
-                for rule in self.about(facts)
+                for rule in self._reached(facts)
                 if (period := self._looking_back.get(rule.id)) and rule.scope.covers(facts)
             ),
             default=None,
@@ -71,7 +75,28 @@ class Rulebook:
 
     def decide(self, facts: CallFacts) -> Verdict:
         """The verdict on a call by all these rules."""
-        return evaluate(facts, self.about(facts))
+        return evaluate(facts, self._reached(facts))
+
+    def _reached(self, facts: CallFacts) -> tuple[Rule, ...]:
+        """Those rules that reach calls of this sort between these places, which are few sorts."""
+        other = facts.caller if facts.direction == "outbound" else facts.called
+        sort = (
+            facts.direction,
+            facts.channel,
+            facts.purpose,
+            facts.place.region,
+            facts.place.subdivisions,
+            other.region,
+            other.subdivisions,
+            facts.home_region,
+        )
+        found = self._by_sort.get(sort)
+        if found is None:
+            if len(self._by_sort) >= SORTS:
+                self._by_sort.clear()
+            about = (rule for rule in self.about(facts) if rule.scope.reaches(facts))
+            found = self._by_sort[sort] = tuple(sorted(about, key=lambda rule: rule.id))
+        return found
 
 
 def looks_back(settings: KindSettings) -> Period | None:

@@ -84,10 +84,13 @@ class Scope:
 
     def covers(self, facts: CallFacts) -> bool:
         """Whether the rule is about this call."""
-        return (
-            (facts.direction, facts.channel, facts.purpose) in self.calls
-            and (not self.regions or self._somewhere(facts))
-            and (not self.more or self._further(facts))
+        return self.reaches(facts) and (not self.more or self._further(facts))
+
+    def reaches(self, facts: CallFacts) -> bool:
+        """Whether the rule is about calls of this direction, channel and purpose between the
+        places of this one."""
+        return (facts.direction, facts.channel, facts.purpose) in self.calls and (
+            not self.regions or self._somewhere(facts)
         )
 
     def _somewhere(self, facts: CallFacts) -> bool:

@@ -1,5 +1,7 @@
 """No call without a consent that was given before, still stands and can be proved."""
 
+from functools import cached_property
+
 from callguard.policy.exemption import stands
 from callguard.policy.facts import CallFacts, GivenConsent
 from callguard.policy.period import PeriodField
@@ -14,15 +16,23 @@ class Settings(KindSettings):
     valid: PeriodField | None = None
     proof: bool = False
 
+    @cached_property
+    def none(self) -> Found:
+        """What is found where there is no consent to it at all."""
+        return blocked(f"no consent to {self.consent} is on file")
+
 
 def find(settings: Settings, facts: CallFacts) -> Found:
+    if not facts.consents:
+        return settings.none
     given = [g for g in facts.consents if g.purpose == settings.consent]
     faults = [(g, _fault(settings, g, facts)) for g in given]
     for consent, fault in faults:
         if fault is None:
-            return passed(f"consent to {settings.consent} of {consent.granted_at:%Y-%m-%d} stands")
+            day = consent.granted_at.date()
+            return passed(f"consent to {settings.consent} of {day} stands")
     if not faults:
-        return blocked(f"no consent to {settings.consent} is on file")
+        return settings.none
     newest, fault = max(faults, key=lambda pair: pair[0].granted_at)
     return blocked(f"the consent to {settings.consent} of {newest.granted_at:%Y-%m-%d} {fault}")
 

@@ -6,6 +6,9 @@ from callguard.policy.rules import Found, KindSettings, Obligation, Outcome, pas
 _NOT_RECORDED = frozenset({Obligation.DO_NOT_RECORD})
 
 
+_NONE = passed("not an emergency call")
+
+
 class Settings(KindSettings):
     """None."""
 
@@ -14,4 +17,4 @@ def find(settings: Settings, facts: CallFacts) -> Found:
     if facts.direction == "outbound" and facts.called.emergency:
         reason = f"{facts.called.raw} is an emergency number in {facts.called.region}"
         return Found(Outcome.PASS, reason, _NOT_RECORDED, overrides=True)
-    return passed("not an emergency call")
+    return _NONE

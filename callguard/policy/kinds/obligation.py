@@ -1,5 +1,7 @@
 """What must be done in every call of a kind: who is calling, what for, how to say no."""
 
+from functools import cached_property
+
 from pydantic import Field
 
 from callguard.policy.facts import CallFacts
@@ -12,10 +14,15 @@ class Settings(KindSettings):
 
     must: frozenset[Obligation] = Field(min_length=1)
 
+    @cached_property
+    def found(self) -> Found:
+        """What is found in every call."""
+        duties = ", ".join(sorted(duty.value.replace("_", " ") for duty in self.must))
+        return required(f"the call must: {duties}", self.must)
+
 
 def find(settings: Settings, facts: CallFacts) -> Found:
-    duties = ", ".join(sorted(duty.value.replace("_", " ") for duty in settings.must))
-    return required(f"the call must: {duties}", settings.must)
+    return settings.found
 
 
 def loosens(before: Settings, after: Settings) -> bool:

@@ -3,6 +3,9 @@
 from callguard.policy.facts import CallFacts
 from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
 
+_CALLS_IN = passed("the subject is the one calling")
+_NO_WISH = passed("no opt-out stands")
+
 
 class Settings(KindSettings):
     """None."""
@@ -10,12 +13,14 @@ class Settings(KindSettings):
 
 def find(settings: Settings, facts: CallFacts) -> Found:
     if facts.direction == "inbound":
-        return passed("the subject is the one calling")
+        return _CALLS_IN
     if not facts.subject.known:
         return unknown("the called number is none that can be looked up")
+    if not facts.opt_outs:
+        return _NO_WISH
     standing = [wish for wish in facts.opt_outs if wish.covers(facts.purpose)]
     if not standing:
-        return passed("no opt-out stands")
+        return _NO_WISH
     first = min(standing, key=lambda wish: wish.since)
     against = f"of tenant {first.tenant}" if first.tenant else "of all tenants"
     when = first.since.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,8 +1,10 @@
 """What must come before a recording. Of several such rules the strictest wins, because the
 obligations of all of them hold together."""
 
+from functools import cached_property
 from typing import Literal
 
+from callguard.policy.exemption import stands
 from callguard.policy.facts import CallFacts
 from callguard.policy.rules import Found, KindSettings, Obligation, passed, required
 
@@ -18,27 +20,30 @@ class Settings(KindSettings):
     mode: Mode
     beep: bool = False
 
+    @cached_property
+    def found(self) -> Found:
+        """What is found where no consent stands."""
+        beep = [Obligation.BEEP] if self.beep else []
+        match self.mode:
+            case "silent":
+                said = "one party's consent suffices for recording"
+                return required(said, beep) if beep else passed(said)
+            case "notice":
+                return required("recording needs a notice", [Obligation.PLAY_NOTICE, *beep])
+            case "ask":
+                said = "recording needs the subject's yes"
+                return required(said, [Obligation.PLAY_NOTICE, Obligation.ASK_CONSENT, *beep])
+            case "never":
+                return required("recording is not allowed", [Obligation.DO_NOT_RECORD])
+
 
 def find(settings: Settings, facts: CallFacts) -> Found:
-    beep = [Obligation.BEEP] if settings.beep else []
     if settings.mode == "ask" and any(
-        given.purpose == "recording"
-        and given.granted_at <= facts.at
-        and (given.until is None or facts.at < given.until)
-        for given in facts.consents
+        given.purpose == "recording" and stands(given, facts) for given in facts.consents
     ):
+        beep = [Obligation.BEEP] if settings.beep else []
         return required("the subject consented to recordings", [Obligation.PLAY_NOTICE, *beep])
-    match settings.mode:
-        case "silent":
-            said = "one party's consent suffices for recording"
-            return required(said, beep) if beep else passed(said)
-        case "notice":
-            return required("recording needs a notice", [Obligation.PLAY_NOTICE, *beep])
-        case "ask":
-            said = "recording needs the subject's yes"
-            return required(said, [Obligation.PLAY_NOTICE, Obligation.ASK_CONSENT, *beep])
-        case "never":
-            return required("recording is not allowed", [Obligation.DO_NOT_RECORD])
+    return settings.found
 
 
 def loosens(before: Settings, after: Settings) -> bool:
