@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
-from phonenumbers.timezone import time_zones_for_number
+from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
 
 from callguard.policy.area_codes import states_of
 
@@ -157,9 +157,8 @@ def _full(raw: str, text: str, home_region: str) -> Number | None:
     if region is None:
         return None
     e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
-    line = _LINE_OF.get(phonenumbers.number_type(parsed), "unknown")
-    if parsed.country_code in _SATELLITE:
-        line = "satellite"
+    kind = phonenumbers.number_type(parsed)
+    line = "satellite" if parsed.country_code in _SATELLITE else _LINE_OF.get(kind, "unknown")
     return Number(
         raw,
         e164,
@@ -167,8 +166,20 @@ def _full(raw: str, text: str, home_region: str) -> Number | None:
         region=region,
         line=line,
         subdivisions=states_of(e164) if region == "US" else (),
-        zones=tuple(z for z in time_zones_for_number(parsed) if z != _NOWHERE),
+        zones=_zones(e164, parsed.country_code or 0, kind),
     )
+
+
+def _zones(e164: str, country_code: int, kind: int) -> tuple[str, ...]:
+    """What phonenumbers' ``time_zones_for_number`` says, without finding the kind a second time."""
+    if kind == PhoneNumberType.UNKNOWN:
+        return ()
+    geographical = phonenumbers.is_number_type_geographical(kind, country_code)
+    digits = e164[1:] if geographical else str(country_code)
+    for length in range(min(TIMEZONE_LONGEST_PREFIX, len(digits)), 0, -1):
+        if (found := TIMEZONE_DATA.get(digits[:length])) is not None:
+            return tuple(zone for zone in found if zone != _NOWHERE)
+    return ()
 
 
 def _is_short_code(digits: str, region: str) -> bool:

@@ -2,9 +2,11 @@
 
 import time
 
+import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from phonenumbers.timezone import time_zones_for_number
 
 from callguard.policy import numbers
 from callguard.policy.numbers import LINES, MAX_TEXT, Number, mask, parse_address, parse_number
@@ -332,3 +334,20 @@ def test_a_long_text_is_refused_at_once() -> None:
     for text in (" " * 200_000, "1 " * 100_000, "1" + " " * 200_000 + "x", "sip:" + "@" * 200_000):
         assert parse_number("1" + text + "y", "GB") == Number(("1" + text)[:64], "")
     assert time.perf_counter() - began < 0.5
+
+
+@given(
+    st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
+    st.sampled_from(sorted(phonenumbers.PhoneNumberType.values())),
+    st.integers(0, 99),
+)
+def test_the_zones_of_a_number_are_those_of_the_library(region: str, kind: int, tail: int) -> None:
+    example = phonenumbers.example_number_for_type(region, kind)
+    assume(example is not None)
+    assert example is not None
+    national = str(example.national_number)
+    text = f"+{example.country_code}{national[:-2]}{tail:02}"
+    number = parse_number(text, region)
+    assume(number.e164 is not None)
+    expected = time_zones_for_number(phonenumbers.parse(text))
+    assert number.zones == tuple(zone for zone in expected if zone != "Etc/Unknown")
