@@ -6,7 +6,21 @@ import sys
 import typer
 
 from callguard import __version__
-from callguard.cli import audit, demo, init, optout, policy, prompt, purge, recording, serve, tenant
+from callguard.cli import (
+    audit,
+    consent,
+    contact,
+    demo,
+    explain,
+    init,
+    optout,
+    override,
+    prompt,
+    purge,
+    recording,
+    serve,
+    tenant,
+)
 from callguard.cli.surroundings import FAILURES, log_to_stderr
 from callguard.storage.faults import one_line
 
@@ -19,11 +33,14 @@ app = typer.Typer(
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(audit.app, name="audit")
 app.add_typer(optout.app, name="optout")
-app.add_typer(policy.app, name="policy")
+app.add_typer(contact.app, name="contact")
+app.add_typer(consent.app, name="consent")
+app.add_typer(override.app, name="policy")
 app.add_typer(recording.app, name="recording")
 app.add_typer(prompt.app, name="prompt")
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
+app.command("explain")(explain.explain)
 app.command("purge")(purge.purge)
 app.command("demo")(demo.demo)
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.audit.log import Entry, append
+from callguard.cli import contact_in_words
 from callguard.cli.arguments import maybe, read_past, read_tenant, subject_of
 from callguard.cli.contact_file import Details, Fault, Line, detailed, read_lines
 from callguard.cli.surroundings import (
@@ -144,7 +145,7 @@ def show(
         subject = subject_of(number, owner)
         contact = read(connection, owner.id, subject)
     value = {"subject": subject, "tenant": owner.id, "known": contact.stored()}
-    say(as_json, value, "\n".join(map(plain, _lines(subject, contact))))
+    say(as_json, value, "\n".join(map(plain, contact_in_words.lines(subject, contact))))
 
 
 @app.command("import")
@@ -174,7 +175,9 @@ def import_contacts(
                 bad += len(faults)
                 shown = sorted([*shown, *faults], key=lambda fault: fault.number)[:SHOWN]
         except SQLAlchemyError as error:
-            raise CommandError(f"{one_line(error)}; {done} contacts before that are kept") from error
+            raise CommandError(
+                f"{one_line(error)}; {done} contacts before that are kept"
+            ) from error
     value = {
         "imported": done,
         "bad": bad,
@@ -273,35 +276,3 @@ def _log(
     connection: Connection, action: str, tenant: Tenant, details: Mapping[str, object], at: datetime
 ) -> None:
     append(connection, Entry(at, actor(), action, "contact", tenant.id, details))
-
-
-def _lines(subject: str, contact: Contact) -> list[str]:
-    where = [part for part in (contact.region, contact.subdivision, contact.zone) if part]
-    told = [
-        *([f"place: {', '.join(where)}"] if where else []),
-        *([f"kind: {contact.kind}"] if contact.kind != "unknown" else []),
-        *(f"{tie.kind}: {_span(tie.since, tie.until)}" for tie in contact.relationships),
-        *(
-            f"refused: {_said(no.at)}{f', campaign {no.campaign}' if no.campaign else ''}"
-            for no in contact.refusals
-        ),
-        *(
-            f"consent to {given.purpose}: {_span(given.granted_at, given.until)}"
-            for given in contact.consents
-        ),
-    ]
-    if contact.restricted_since is not None:
-        told.append(f"restricted: since {_said(contact.restricted_since)}")
-    return [f"subject: {subject}", *(told or ["nothing is known"])]
-
-
-def _span(since: datetime, until: datetime | None) -> str:
-    if until == since:
-        return _said(since)
-    return f"since {_said(since)}" + (f" until {_said(until)}" if until else "")
-
-
-def _said(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d}" if not (moment.hour or moment.minute) else (
-        f"{moment:%Y-%m-%d %H:%M} UTC"
-    )

@@ -70,22 +70,20 @@ def read_lines(source: BinaryIO, tenant: Tenant) -> Iterator[Line | Fault]:
     """What each line says. Raises CommandError where the first does not name the columns."""
     columns: list[str] = []
     for number, text in enumerate(_texts(source), 1):
-        if text is None:
-            told = f"it is longer than {MAX_LINE} bytes"
-        elif not text.strip():
+        if text is not None and not text.strip():
             continue
-        elif not columns:
-            columns = _columns(_cells(text))
-            continue
-        else:
-            try:
-                yield _line(number, columns, _cells(text), tenant)
-                continue
-            except (CommandError, csv.Error) as error:
-                told = str(error)
-        if not columns:
-            raise CommandError(f"line {number}: {told}")
-        yield Fault(number, told)
+        try:
+            if text is None:
+                raise CommandError(f"it is longer than {MAX_LINE} bytes")
+            cells = _cells(text)
+            if columns:
+                yield _line(number, columns, cells, tenant)
+            else:
+                columns = _columns(cells)
+        except CommandError as error:
+            if not columns:
+                raise CommandError(f"line {number}: {error}") from error
+            yield Fault(number, str(error))
     if not columns:
         raise CommandError("the file is empty: its first line names the columns")
 
@@ -103,8 +101,11 @@ def _texts(source: BinaryIO) -> Iterator[str | None]:
 
 
 def _cells(text: str) -> list[str]:
-    """Raises csv.Error."""
-    return [cell.strip() for cell in next(csv.reader([text], strict=True))]
+    """Raises CommandError."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([text], strict=True))]
+    except csv.Error as error:
+        raise CommandError(str(error)) from error
 
 
 def _columns(cells: Sequence[str]) -> list[str]:
@@ -112,7 +113,7 @@ def _columns(cells: Sequence[str]) -> list[str]:
     if strange := [name for name in names if name not in COLUMNS]:
         raise CommandError(f"{strange[0]!r} is no column; known: {', '.join(COLUMNS)}")
     if "number" not in names or len(set(names)) != len(names):
-        raise CommandError("the first line names the column number, and each column once")
+        raise CommandError("the columns are to name number, and each column once")
     return names
 
 

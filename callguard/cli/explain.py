@@ -57,9 +57,7 @@ def explain(
     purpose: Annotated[
         str, typer.Option(help=f"{', '.join(PURPOSES)}; the tenant's own if left out.")
     ] = "",
-    channel: Annotated[
-        str, typer.Option(help=f"{', '.join(CHANNELS)}; voice if left out.")
-    ] = "",
+    channel: Annotated[str, typer.Option(help=f"{', '.join(CHANNELS)}; voice if left out.")] = "",
     caller: Annotated[
         str, typer.Option(help="The number shown, outbound; the tenant's own if left out.")
     ] = "",
@@ -246,9 +244,7 @@ def _explained_row(row: Row[tuple[object, ...]]) -> Explanation:
         "number": mask(row.subject),
         "caller": mask(row.caller),
         "called": mask(row.called),
-        **_call(
-            row.tenant_id, row.direction, row.purpose, row.channel, row.campaign, row.debt
-        ),
+        **_call(row.tenant_id, row.direction, row.purpose, row.channel, row.campaign, row.debt),
     }
     return Explanation(
         allowed=row.verdict == "allow",

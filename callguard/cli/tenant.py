@@ -16,11 +16,18 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.clock import SystemClock
+from callguard.policy.numbers import parse_number
 from callguard.recording import age
 from callguard.recording.keys import MasterKey, generate_tenant_identity
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.store import NewTenant, OwnKey, add, set_retention
-from callguard.tenants.tenant import RETENTION_CLASSES, Tenant, check_id, check_settings
+from callguard.tenants.tenant import (
+    RETENTION_CLASSES,
+    Tenant,
+    TenantSettings,
+    check_id,
+    check_settings,
+)
 
 app = typer.Typer(help="Tenants: whose calls these are.", no_args_is_help=True)
 
@@ -45,6 +52,9 @@ def add_tenant(
     endpoint: Annotated[
         list[str] | None, typer.Option(help="A line such as PJSIP/agent1; repeatable.")
     ] = None,
+    shown_number: Annotated[
+        str, typer.Option(help="The number called people see, where the PBX names an extension.")
+    ] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,8 +69,10 @@ def add_tenant(
                 "purpose": purpose,
                 "record": record,
                 "key_kind": kind or "pq",
+                "shown_number": shown_number,
             }
         )
+        _check_shown(chosen)
         own = None
         if kind is not None:
             master = MasterKey.load(settings.master_key)
@@ -140,6 +152,12 @@ def _key_kind(text: str) -> age.KeyKind | None:
     if text == "x25519":
         return "x25519"
     raise CommandError(f"{text!r} is no kind of key: pq, x25519 or none")
+
+
+def _check_shown(chosen: TenantSettings) -> None:
+    shown = chosen.shown_number
+    if shown and parse_number(shown, chosen.home_region).e164 is None:
+        raise CommandError(f"{shown!r} is no full telephone number to show")
 
 
 def _check_recipients(texts: list[str]) -> None:

@@ -25,7 +25,7 @@ _TOLD_BY = {
     "contact": "by what the tenant knows of the subject",
     "tenant": "by the tenant's own country, because an address lies nowhere",
 }
-COLUMNS = ("outcome", "rule", "reason", "law")
+COLUMNS = ("outcome", "reason", "rule")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +58,8 @@ def tell(explanation: Explanation, *, as_json: bool) -> None:
 def lines(explanation: Explanation) -> list[str]:
     """All but the findings, a line for each thing; the verdict first."""
     return [
-        ": ".join(filter(None, (_decision(explanation), "; ".join(explanation.reasons)))),
-        *(f"{name}: {text}" for name, text in explanation.about.items() if text),
+        ": ".join(filter(None, (_decision(explanation), _reasons(explanation)))),
+        *_about(explanation.about),
         f"at: {explanation.at:%A %Y-%m-%d %H:%M:%S} UTC"
         + (" (no time zone was given, so it is read as UTC)" if explanation.read_as_utc else ""),
         *_place(explanation.place),
@@ -96,6 +96,23 @@ def as_value(explanation: Explanation) -> dict[str, object]:
 
 def _decision(explanation: Explanation) -> str:
     return "ALLOWED" if explanation.allowed else "BLOCKED"
+
+
+def _reasons(explanation: Explanation) -> str:
+    """Each reason once: rules of one registry have the same."""
+    return "; ".join(dict.fromkeys(explanation.reasons))
+
+
+def _about(about: Mapping[str, str | None]) -> list[str]:
+    number, read_as = about.get("number"), about.get("read_as")
+    as_read = f", read as {read_as}" if read_as and read_as != number else ""
+    what = [about.get("direction"), about.get("channel"), about.get("purpose")]
+    rest = ("call", "caller", "called", "tenant", "campaign", "debt")
+    return [
+        f"number: {number}{as_read}",
+        f"kind: {', '.join(filter(None, what))}",
+        *(f"{name}: {about[name]}" for name in rest if about.get(name)),
+    ]
 
 
 def _place(place: Place | None) -> list[str]:
@@ -136,9 +153,8 @@ def _ordered(findings: Sequence[Mapping[str, object]]) -> list[Mapping[str, obje
 def _row(finding: Mapping[str, object]) -> dict[str, object]:
     return {
         "outcome": _outcome(finding),
-        "rule": plain(f"{finding.get('rule', '')}"),
         "reason": plain(f"{finding.get('reason', '')}"),
-        "law": _law(finding),
+        "rule": "\n".join(_rule(finding)),
     }
 
 
@@ -152,11 +168,11 @@ def _outcome(finding: Mapping[str, object]) -> str:
     return said
 
 
-def _law(finding: Mapping[str, object]) -> str:
-    """The citation, since when it is in force, and whether anybody checked it; the gate's own
-    failure table is no law."""
-    citation = plain(f"{finding.get('citation', '')}")
-    if citation == FAILURE_TABLE:
-        return citation
-    mark = "\nunverified" if finding.get("status") != "verified" else ""
-    return f"{citation}\nin force since {finding.get('since')}{mark}"
+def _rule(finding: Mapping[str, object]) -> list[str]:
+    """Its id and citation, since when it is in force, and whether anybody checked it; the gate's
+    own failure table is no law."""
+    told = [plain(f"{finding.get(name, '')}") for name in ("rule", "citation")]
+    if finding.get("citation") != FAILURE_TABLE:
+        told.append(f"in force since {finding.get('since')}")
+        told += ["unverified"] if finding.get("status") != "verified" else []
+    return told

@@ -4,7 +4,14 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
-PROMPTS = ("notice", "optout-done", "blocked")
+PROMPTS = (
+    "notice",
+    "optout-done",
+    "blocked",
+    "blocked-hours",
+    "blocked-limit",
+    "blocked-consent",
+)
 
 
 class TextError(ValueError):

@@ -34,7 +34,7 @@ PBX: Final = "api"
 IN_FLIGHT: Final = 16
 """Most numbers of one preflight that are decided at a time."""
 
-TIME_S: Final = 60.0
+TIME_S: Final = 120.0
 """After so long what is not decided yet is blocked, whatever holds the database up."""
 
 TAKEN_BACK: Final = 64

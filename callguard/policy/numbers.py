@@ -10,9 +10,9 @@ from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
-from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
 
 from callguard.policy.area_codes import states_of
+from callguard.policy.zones import zones_of_number
 
 MAX_LENGTH = 64
 """Longest text taken for a number; E.164 has 15 digits, the rest is room for a SIP user part."""
@@ -60,7 +60,6 @@ _LINE_OF = {
 _SATELLITE = frozenset({870, 881, 882, 883})
 """Inmarsat, the global mobile satellite system, and the international networks (ITU-T E.164)."""
 
-_NOWHERE = "Etc/Unknown"
 _ANONYMOUS = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", "private"})
 _ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]+\.)+[^\W\d_][\w-]+")
 # No `#`: a dialplan lets it through, and the carrier is sent what the gate would have cut off.
@@ -166,20 +165,8 @@ def _full(raw: str, text: str, home_region: str) -> Number | None:
         region=region,
         line=line,
         subdivisions=states_of(e164) if region == "US" else (),
-        zones=_zones(e164, parsed.country_code or 0, kind),
+        zones=zones_of_number(e164, parsed.country_code or 0, kind),
     )
-
-
-def _zones(e164: str, country_code: int, kind: int) -> tuple[str, ...]:
-    """What phonenumbers' ``time_zones_for_number`` says, without finding the kind a second time."""
-    if kind == PhoneNumberType.UNKNOWN:
-        return ()
-    geographical = phonenumbers.is_number_type_geographical(kind, country_code)
-    digits = e164[1:] if geographical else str(country_code)
-    for length in range(min(TIMEZONE_LONGEST_PREFIX, len(digits)), 0, -1):
-        if (found := TIMEZONE_DATA.get(digits[:length])) is not None:
-            return tuple(zone for zone in found if zone != _NOWHERE)
-    return ()
 
 
 def _is_short_code(digits: str, region: str) -> bool:

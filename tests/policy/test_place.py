@@ -3,7 +3,8 @@
 import pytest
 
 from callguard.policy.numbers import parse_address, parse_number
-from callguard.policy.place import place_of, zones_of
+from callguard.policy.place import place_of
+from callguard.policy.zones import zones_of
 
 PANHANDLE = parse_number("+18504321234", "US")
 MIAMI = parse_number("+13055550123", "US")

@@ -60,7 +60,10 @@ _MOMENTS = (
     datetime(2027, 2, 28, 12, 0, tzinfo=UTC),
     datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
     datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+    datetime(2026, 11, 11, 0, 50, tzinfo=UTC),
     datetime(2026, 11, 11, 11, 0, tzinfo=UTC),
+    datetime(2026, 12, 25, 22, 0, tzinfo=UTC),
+    datetime(2026, 7, 14, 6, 0, tzinfo=UTC),
     datetime(2026, 11, 1, 5, 30, tzinfo=UTC),
 )
 
@@ -138,7 +141,7 @@ class _Draw:
             if self.random.random() < 0.1
             else few(
                 lambda: CampaignDay(
-                    self.ago().date(), self.random.randint(0, 300), self.random.randint(0, 12)
+                    self.ago().date(), pick((0, 99, 100, 300, 1000)), self.random.randint(0, 12)
                 )
             ),
         )

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callguard.policy.facts import CallFacts
+from callguard.policy.facts import CallFacts, RelationKind
 from callguard.policy.packs import shipped_packs
 from callguard.policy.rulebook import Rulebook
 from callguard.policy.rules import Finding, Obligation
@@ -174,6 +174,24 @@ def test_a_customer_of_the_last_year_may_be_called(until: datetime | None, allow
     assert verdict.allowed is allowed
     asked = a_relationship("inquiry")
     assert blocking(a_call(MADRID, at=NOON, relationships=(asked,))) == {"es.consent"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "until", "allowed"),
+    [
+        ("contract", None, True),
+        ("contract", datetime(2025, 6, 2, tzinfo=UTC), False),
+        ("purchase", datetime(2024, 11, 20, 12, 0, 1, tzinfo=UTC), True),
+        ("purchase", datetime(2024, 11, 20, 12, 0, tzinfo=UTC), False),
+        ("inquiry", None, False),
+    ],
+)
+def test_customers_could_be_called_before_the_two_years_too(
+    kind: RelationKind, until: datetime | None, allowed: bool
+) -> None:
+    tie = a_relationship(kind, since=datetime(2022, 1, 3, tzinfo=UTC), until=until)
+    call = a_call(MADRID, at=datetime(2025, 11, 20, 12, 0, tzinfo=UTC), relationships=(tie,))
+    assert blocking(call) == (set() if allowed else {"es.consent-or-customer"})
 
 
 def test_a_machine_needs_consent_of_customers_too() -> None:

@@ -171,6 +171,22 @@ def test_a_caller_who_rings_in_meets_the_rules_for_recordings_only(name: str) ->
     assert met(name, direction="inbound") == {"recording"}
 
 
+def test_no_duty_is_lacking() -> None:
+    assert {rule.id for rule in EVERY if rule.kind == "obligation"} == set(DUTIES)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_who_is_held_back_hears_why(rule: Rule) -> None:
+    heard = {
+        "calling_hours": "blocked-hours",
+        "attempts": "blocked-limit",
+        "cooling_off": "blocked-limit",
+        "abandonment": "blocked-limit",
+        "consent_required": "blocked-consent",
+    }
+    assert rule.prompt == heard.get(rule.kind, "blocked")
+
+
 @pytest.mark.parametrize("rule", DUTY_RULES)
 def test_each_duty_is_what_the_law_names(rule: Rule) -> None:
     name = rule.id.partition(".")[0]

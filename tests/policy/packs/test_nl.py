@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from callguard.policy.facts import CallFacts
+from callguard.policy.facts import CallFacts, RelationKind
 from callguard.policy.packs import shipped_packs
 from callguard.policy.rulebook import Rulebook
 from callguard.policy.rules import Finding, Obligation
@@ -55,10 +55,11 @@ def test_exactly_one_of_the_two_laws_holds_at_any_time() -> None:
         assert blocking(a_call(AMSTERDAM, at=at)) == {law}
 
 
-def test_a_former_customer_counted_for_three_years() -> None:
+@pytest.mark.parametrize("kind", ["purchase", "contract"])
+def test_a_former_customer_counted_for_three_years(kind: RelationKind) -> None:
     now = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
     ended = datetime(2023, 3, 2, 12, 0, tzinfo=UTC)
-    former = a_relationship("contract", since=LONG_AGO, until=ended)
+    former = a_relationship(kind, since=LONG_AGO, until=ended)
     call = a_call(AMSTERDAM, at=now - SECOND, relationships=(former,))
     assert BOOK.decide(call).allowed
     assert blocking(replace(call, at=now)) == {"nl.consent-or-customer"}
@@ -120,8 +121,10 @@ def test_the_caribbean_netherlands_have_law_of_their_own() -> None:
     assert not {f.rule.id for f in BOOK.decide(call).findings if f.rule.id.startswith("nl.")}
 
 
-def test_a_recording_is_told() -> None:
+@pytest.mark.parametrize("number", [AMSTERDAM, "+12125550123"])
+def test_a_recording_is_told_where_either_end_is_in_the_netherlands(number: str) -> None:
     for direction in ("outbound", "inbound"):
-        found = finding(a_call(AMSTERDAM, direction=direction), "nl.recording")
+        call = a_call(number, caller="+31201234599", direction=direction)
+        found = finding(call, "nl.recording")
         assert found is not None
         assert found.obligations == {Obligation.PLAY_NOTICE}

@@ -6,7 +6,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callguard.policy.facts import Attempt, CallFacts, Channel, GivenConsent, Purpose
+from callguard.policy.facts import (
+    Attempt,
+    CallFacts,
+    Channel,
+    Direction,
+    GivenConsent,
+    Purpose,
+)
 from callguard.policy.packs import shipped_packs
 from callguard.policy.rulebook import Rulebook
 from callguard.policy.rules import Obligation, Outcome
@@ -114,7 +121,7 @@ def test_an_agent_who_dials_makes_no_mass_call(purpose: Purpose) -> None:
     assert BOOK.decide(a_call(MOSCOW, at=MIDDAY, purpose=purpose, dialler="agent")).allowed
 
 
-@pytest.mark.parametrize("channel", ["voice", "sms"])
+@pytest.mark.parametrize("channel", ["voice", "sms", "email"])
 @pytest.mark.parametrize(
     ("local", "allowed"),
     [
@@ -193,9 +200,15 @@ HOUR = timedelta(hours=1)
         ("voice", (*(n * DAY for n in range(24, 31)), 31 * DAY), set()),
         ("sms", (HOUR,), set()),
         ("sms", (HOUR, DAY - SECOND), {"day"}),
+        ("sms", (HOUR, DAY), set()),
+        ("email", (HOUR, DAY - SECOND), {"day"}),
+        ("email", (2 * DAY, 3 * DAY, 4 * DAY, 7 * DAY - SECOND), {"week"}),
+        ("email", tuple(n * DAY for n in range(8, 24)), {"month"}),
         ("sms", (2 * DAY, 3 * DAY, 4 * DAY, 7 * DAY - SECOND), {"week"}),
         ("sms", (2 * DAY, 3 * DAY, 4 * DAY, 7 * DAY), set()),
         ("sms", tuple(n * DAY for n in range(8, 24)), {"month"}),
+        ("sms", (*(n * DAY for n in range(8, 23)), 31 * DAY - SECOND), {"month"}),
+        ("sms", (*(n * DAY for n in range(8, 23)), 31 * DAY), set()),
         ("sms", tuple(n * DAY for n in range(8, 23)), set()),
     ],
 )
@@ -263,6 +276,12 @@ def test_conversations_with_debtors_are_recorded_since_august_2024(
     assert (Obligation.RECORD in verdict.obligations) is record
     told = {f.rule.id for f in verdict.findings if Obligation.PLAY_NOTICE in f.obligations}
     assert ("ru.collection.record-notice" in told) is record
+
+
+@pytest.mark.parametrize("direction", ["outbound", "inbound"])
+def test_a_recording_is_announced_both_ways(direction: Direction) -> None:
+    facts = a_call(MOSCOW, at=MIDDAY, purpose="service", direction=direction)
+    assert Rulebook(PACKS["ru"].rules).decide(facts).obligations == {Obligation.PLAY_NOTICE}
 
 
 def test_only_the_values_that_were_seen_are_marked_so() -> None:

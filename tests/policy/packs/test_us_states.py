@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callguard.policy.facts import CallFacts
+from callguard.policy.facts import CHANNELS, CallFacts, Channel, Direction, Purpose, SubjectKind
 from callguard.policy.kinds import attempts, calling_hours, recording_mode, registry
 from callguard.policy.packs import shipped_packs
 from callguard.policy.rulebook import Rulebook
@@ -522,7 +522,9 @@ def test_a_state_with_a_list_of_its_own_is_asked_of_it(
     assert (finding.outcome, finding.blocks) == (outcome, outcome is not Outcome.PASS)
     bare = a_call(NEW_YORK, subdivisions=states, registries=(an_answer("us-dnc"),))
     assert blocks(rule.id, bare)
-    assert not blocks(rule.id, a_call(NEW_YORK, subdivisions=states, consents=(a_consent(),)))
+    for proof, held in (("form 17", False), (None, True)):
+        consents = (a_consent(proof=proof),)
+        assert blocks(rule.id, a_call(NEW_YORK, subdivisions=states, consents=consents)) is held
 
 
 def test_businesses_stand_in_pennsylvanias_list_too() -> None:
@@ -616,6 +618,71 @@ def test_a_state_that_is_not_known_is_taken_for_each_of_them() -> None:
     assert noticed_by(a_call(TOLL_FREE)) == everywhere
     assert noticed_by(a_call(NEW_YORK, caller=TOLL_FREE)) == everywhere
     assert len(about(BOOK.decide(a_call(TOLL_FREE)).findings)) == STATES_AND_DC + 2
+
+
+@pytest.mark.parametrize("direction", ["outbound", "inbound"])
+@pytest.mark.parametrize(("subject", "caller"), [(NEW_YORK, TOLL_FREE), (TOLL_FREE, NEW_YORK)])
+def test_every_states_law_of_recording_holds_at_both_ends_and_in_both_directions(
+    subject: str, caller: str, direction: Direction
+) -> None:
+    call = a_call(subject, caller=caller, direction=direction)
+    recording = {f.rule.id for f in BOOK.decide(call).findings if f.rule.kind == "recording_mode"}
+    assert len({name for name in recording if name.startswith("us-")}) == STATES_AND_DC
+
+
+@pytest.mark.parametrize(
+    ("purpose", "channel", "more"),
+    [
+        ("service", "voice", set()),
+        ("survey", "voice", set()),
+        ("transactional", "voice", set()),
+        ("service", "sms", set()),
+        ("collection", "voice", {"us-ma.collection.attempts", "us-wa.collection.attempts"}),
+        ("collection", "sms", {"us-ma.collection.attempts"}),
+    ],
+)
+def test_calls_that_sell_nothing_meet_no_law_of_selling(
+    purpose: Purpose, channel: Channel, more: set[str]
+) -> None:
+    call = a_call(TOLL_FREE, purpose=purpose, channel=channel, dialler="machine")
+    met = {f.rule.id for f in BOOK.decide(call).findings if f.rule.id.startswith("us-")}
+    assert {name for name in met if not name.endswith(".recording")} == more
+    assert (len(met) > len(more)) is (channel == "voice")
+
+
+def test_a_business_is_spared_what_only_consumers_are_given() -> None:
+    def met(kind: SubjectKind) -> set[str]:
+        calls = (
+            a_call(TOLL_FREE, subject_kind=kind, dialler="machine", channel=channel)
+            for channel in CHANNELS
+        )
+        return {f.rule.id for call in calls for f in BOOK.decide(call).findings}
+
+    lists = {rule.id for rule in LISTS} - {"us-pa.registry"}
+    spared = met("unknown") - met("business")
+    assert {name for name in spared if name.startswith("us-")} == lists | {
+        "us-ct.consent",
+        "us-ct.hours",
+        "us-ct.identify",
+        "us-or.attempts",
+        "us-or.hours",
+        "us-wy.hours",
+    }
+
+
+def test_which_laws_of_selling_reach_texts() -> None:
+    text = a_call(TOLL_FREE, channel="sms", dialler="machine")
+    met = {f.rule.id for f in BOOK.decide(text).findings if f.rule.id.startswith("us-")}
+    assert met == {
+        "us-ct.consent",
+        "us-ct.hours",
+        "us-fl.sms-hours",
+        "us-md.attempts",
+        "us-ny.hours",
+        "us-or.attempts",
+        "us-or.hours",
+        "us-pa.hours-2026",
+    }
 
 
 def test_no_minute_of_the_week_is_open_in_every_state_at_once() -> None:
