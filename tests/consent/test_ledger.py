@@ -43,7 +43,10 @@ async def test_an_entry_is_kept_whole(database: Database, journal: Journal, tena
         "heard_ms": 1000,
         "length_ms": 2000,
         "answer": "9",
+        "proof": None,
+        "actor": None,
         "at": NOON,
+        "until": None,
         "expires_at": NOON + timedelta(days=30),
     }
 

@@ -126,9 +126,9 @@ def test_a_mobile_is_called_when_it_is_legal_in_all_its_zones(instant: str, allo
     assert (outcome("au.hours.marketing", facts) is Outcome.PASS) is allowed
 
 
-def test_a_number_with_two_zones_waits_for_the_later_and_ends_with_the_earlier() -> None:
+def test_a_number_with_several_zones_waits_for_the_later_and_ends_with_the_earlier() -> None:
     zones = a_call(SOUTH_OR_WEST).place.zones
-    assert zones == ("Australia/Adelaide", "Australia/Perth")
+    assert zones == ("Australia/Adelaide", "Australia/Perth", "Australia/Darwin")
     assert not may_call_at(at("2026-11-20 08:59:59", "Australia/Perth"), number=SOUTH_OR_WEST)
     assert may_call_at(at("2026-11-20 09:00", "Australia/Perth"), number=SOUTH_OR_WEST)
     assert may_call_at(at("2026-11-20 19:59:59", "Australia/Adelaide"), number=SOUTH_OR_WEST)
