@@ -20,6 +20,7 @@ from callguard.policy.packs import shipped_packs
 from callguard.recording.recorder import OpenRecording
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
+from callguard.storage.dictation import Dictation
 from callguard.storage.grouped import GroupedReads
 from callguard.storage.journal import Journal
 from callguard.storage.migrate import upgrade
@@ -71,8 +72,8 @@ async def _serve(pipe: Connection, folder: Path) -> None:
     tenants = TenantDirectory()
     with database.reading() as connection:
         tenants.refresh(connection)
-    journal = Journal(database, clock)
-    reads = GroupedReads(database)
+    journal = Journal(database, clock, Dictation(str(folder / "bench.db")))
+    reads = GroupedReads(database, inline=database.reader())
     gate = Gate(
         clock=clock,
         database=database,

@@ -41,6 +41,7 @@ from callguard.recording.spool import Spool, SpoolError
 from callguard.retention.daily import DailyPurge
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database, DatabaseError
+from callguard.storage.dictation import Dictation
 from callguard.storage.faults import one_line
 from callguard.storage.grouped import GroupedReads
 from callguard.storage.journal import Journal
@@ -68,8 +69,14 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, *, connect: Connector = tcp_connect
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        connect: Connector = tcp_connect,
+        write_apart: bool = False,
     ) -> None:
+        """``write_apart`` commits the rows of calls in a process of its own."""
         self.settings = settings
         self._clock = clock
         try:
@@ -84,7 +91,9 @@ class Service:
             self.spool.prepare()
             store = FolderStore(settings.object_folder)
             packs = all_packs(settings.policy.packs, settings.policy.leave_out)
-            self.journal = Journal(self.database, clock)
+            path = self.database.url.database
+            dictation = Dictation(path) if write_apart and path else None
+            self.journal = Journal(self.database, clock, dictation)
             self.tenants = TenantDirectory()
             self.opt_outs = OptOutImage()
             prompts, prompt_faults = PromptLibrary.load(settings.prompt_folder)
@@ -129,7 +138,9 @@ class Service:
             raise ServiceError(str(error)) from error
         except SQLAlchemyError as error:
             raise ServiceError(f"the database cannot be read: {one_line(error)}") from error
-        reads = GroupedReads(self.database, timeout=settings.limits.durable_s)
+        reads = GroupedReads(
+            self.database, timeout=settings.limits.durable_s, inline=self.database.reader()
+        )
         self.recordings = CallRecordings(self.recorder, self.sealer, self.pbxs)
         self.keepers = {
             pbx.name: CallRecordKeeper(
@@ -322,7 +333,7 @@ class Service:
 
 async def serve(settings: Settings, clock: Clock, ready: Callable[[Service], None]) -> None:
     """Runs the service until SIGTERM or SIGINT. Raises what ``Service`` and ``run`` raise."""
-    service = Service(settings, clock)
+    service = Service(settings, clock, write_apart=True)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, service.stop)

@@ -1,7 +1,6 @@
 """A CSV file of contacts, a line at a time: what is wrong with one spoils no other."""
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, get_args
@@ -9,7 +8,6 @@ from typing import BinaryIO, get_args
 from callguard.cli.arguments import subject_of
 from callguard.cli.surroundings import CommandError
 from callguard.contacts.contact import Contact, ContactError
-from callguard.policy.area_codes import codes_of
 from callguard.policy.facts import SubjectKind
 from callguard.tenants.tenant import Tenant
 
@@ -18,9 +16,6 @@ KINDS: tuple[SubjectKind, ...] = get_args(SubjectKind)
 
 MAX_LINE = 4_096
 """Longest line, in bytes."""
-
-_SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}", re.ASCII)
-_TERRITORIES = frozenset({"US-AS", "US-GU", "US-MP", "US-PR", "US-UM", "US-VI"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +50,6 @@ def detailed(contact: Contact, details: Details) -> Contact:
     there is none: the rules of no state would be about its people."""
     region = details.region and details.region.upper()
     subdivision = details.subdivision and details.subdivision.upper()
-    if subdivision and not _is_subdivision(subdivision):
-        raise ContactError(f"{details.subdivision!r} is no ISO 3166-2 code such as US-FL")
     contact = contact.placed(region, subdivision, details.zone)
     if details.kind is None:
         return contact
@@ -123,9 +116,3 @@ def _line(number: int, columns: Sequence[str], cells: Sequence[str], tenant: Ten
     given = {name: cell or None for name, cell in zip(columns, cells, strict=True)}
     subject = subject_of(given.pop("number") or "", tenant)
     return Line(number, subject, Details(**given))
-
-
-def _is_subdivision(code: str) -> bool:
-    if not _SUBDIVISION.fullmatch(code):
-        return False
-    return not code.startswith("US-") or bool(codes_of(code)) or code in _TERRITORIES

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from callguard.policy.area_codes import is_subdivision
 from callguard.policy.facts import (
     GivenConsent,
     Refusal,
@@ -66,7 +67,7 @@ class Contact:
             raise ContactError(f"{region!r} is not a region of the telephone numbering plans")
         if subdivision is not None:
             country = subdivision.partition("-")[0]
-            if country not in SUPPORTED_REGIONS or subdivision.count("-") != 1:
+            if country not in SUPPORTED_REGIONS or not is_subdivision(subdivision):
                 raise ContactError(f"{subdivision!r} is no ISO 3166-2 code such as US-FL")
             if region not in (None, country):
                 raise ContactError(f"{subdivision} is not in {region}")

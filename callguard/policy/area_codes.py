@@ -5,6 +5,8 @@ would cost 100 MB of memory to load; a test holds the two together. Toll-free an
 codes belong to no state.
 """
 
+import re
+
 _CODES = {
     "AK": "907",
     "AL": "205 251 256 334 659 938",
@@ -70,6 +72,18 @@ _CODES = {
 }
 
 _STATES = {code: f"US-{state}" for state, codes in _CODES.items() for code in codes.split()}
+
+
+_SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}", re.ASCII)
+_TERRITORIES = frozenset({"US-AS", "US-GU", "US-MP", "US-PR", "US-UM", "US-VI"})
+
+
+def is_subdivision(code: str) -> bool:
+    """Whether a text may be an ISO 3166-2 code; one of the United States must be a state or a
+    territory there, for a mistyped one would meet no state's rules."""
+    if not _SUBDIVISION.fullmatch(code):
+        return False
+    return not code.startswith("US-") or code[3:] in _CODES or code in _TERRITORIES
 
 
 def states_of(e164: str) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ from callguard.policy.period import PeriodField
 
 
 class Tie(BaseModel):
-    """A relationship that is not over, or has been so for no longer than ``within``."""
+    """A relationship that is not over, or has been so for no longer than ``within``, or at all
+    where ``ever`` is set. A purchase or an inquiry is over when it happens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: RelationKind
     within: PeriodField | None = None
+    ever: bool = False
 
 
 class Exemption(BaseModel):
@@ -46,6 +48,8 @@ class Exemption(BaseModel):
                     over = has.until
                     if over is None or facts.at < over:
                         return f"exempt: {tie.kind} since {has.since.date()}"
+                    if tie.ever:
+                        return f"exempt: {tie.kind} of {over.date()}"
                     if tie.within is not None and facts.at < tie.within.after(over):
                         return f"exempt: {tie.kind} of {over.date()}, within {tie.within}"
         return None

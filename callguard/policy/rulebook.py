@@ -20,6 +20,11 @@ SORTS = 4_096
 """Most sorts of calls whose rules are remembered."""
 
 
+RINGING = Period(1, "h")
+"""Longer than any call rings. A conversation counts from when it was answered, so its call may
+have been placed before the window began."""
+
+
 class Rulebook:
     """A set of rules, immutable. ``digest`` names exactly these rules, wherever it is made.
 
@@ -63,10 +68,11 @@ class Rulebook:
         )
 
     def looks_back_to(self, facts: CallFacts) -> datetime | None:
-        """How far back the rules about a call look at earlier attempts; None where they do not."""
+        """From when on earlier attempts were placed that the rules about a call look at; None
+        where they look at none."""
         return min(
             (
-                period.before(facts.at)
+                RINGING.before(period.before(facts.at))
                 for rule in self._reached(facts)
                 if (period := self._looking_back.get(rule.id)) and rule.scope.covers(facts)
             ),

@@ -156,12 +156,13 @@ class Verdict:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why: what blocked a blocked call; of an allowed one, what overrode the rest for an
-        emergency and what could not be told."""
+        """Why, each reason once: what blocked a blocked call; of an allowed one, what overrode the
+        rest for an emergency and what could not be told."""
         if not self.allowed:
-            return tuple(f.reason for f in self.findings if f.blocks)
-        told = (f for f in self.findings if f.overrides or f.outcome is Outcome.UNKNOWN)
-        return tuple(f.reason for f in told)
+            told = [f for f in self.findings if f.blocks]
+        else:
+            told = [f for f in self.findings if f.overrides or f.outcome is Outcome.UNKNOWN]
+        return tuple(dict.fromkeys(f.reason for f in told))
 
     @property
     def cause(self) -> int:

@@ -45,7 +45,8 @@ class Scope:
     """Every condition must hold; an empty one holds always.
 
     ``regions`` (ISO 3166-1) and ``subdivisions`` (ISO 3166-2) are where the subject is or, with
-    ``ends = "either"``, where either party is. A party of whom no subdivision is known is taken
+    ``ends = "either"``, where either party is: the tenant is where its number is, and at home. A
+    party of whom no subdivision is known is taken
     to be in each of them; a subject of unknown ``subjects`` kind to be a consumer.
     """
 
@@ -100,9 +101,10 @@ class Scope:
         if self.ends == "subject":
             return False
         other = facts.caller if facts.direction == "outbound" else facts.called
-        if other.region is None:
-            return facts.home_region in self.regions
-        return other.region in self.regions and self._within(other.subdivisions)
+        if other.region in self.regions and self._within(other.subdivisions):
+            return True
+        # Who speaks for the tenant is at home, whatever number is shown.
+        return facts.home_region != other.region and facts.home_region in self.regions
 
     def _within(self, subdivisions: tuple[str, ...]) -> bool:
         if not self.subdivisions or not subdivisions:

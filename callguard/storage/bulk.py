@@ -1,61 +1,53 @@
-"""Inserting many rows of one table in one statement: the rows travel as one JSON text, so that
-the interpreter lock changes hands once and not once for each row."""
+"""Many rows in few statements."""
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Insert,
-    LargeBinary,
-    Table,
-    bindparam,
-    func,
-    insert,
-    literal_column,
-    select,
-)
+from sqlalchemy import Connection, LargeBinary, Table, insert
+from sqlalchemy.dialects import sqlite
 
-from callguard.storage.types import to_micros
+Statement = tuple[str, str]
+"""SQL for one row, and the rows that go into it as a JSON list of lists."""
+
+_DIALECT = sqlite.dialect()
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts rows, in order. Raises what the database raises."""
+    # One statement of the driver takes its columns from its first row.
+    for _, alike in groupby(rows, key=tuple):
+        connection.execute(insert(table), [dict(row) for row in alike])
+
+
+def as_statements(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Statement] | None:
+    """The same for a connection of SQLite that is not ours; None where the rows hold bytes, which
+    JSON cannot carry."""
+    found = []
     for names, alike in groupby(rows, key=tuple):
-        _insert(connection, table, names, list(alike))
-
-
-def _insert(
-    connection: Connection, table: Table, names: tuple[str, ...], rows: list[Mapping[str, Any]]
-) -> None:
-    if connection.dialect.name != "sqlite" or not _is_plain(table, names):
-        connection.execute(insert(table), [dict(row) for row in rows])
-        return
-    text = json.dumps([[row[name] for name in names] for row in rows], default=_plain)
-    connection.execute(_statement(table, names), {"rows": text})
+        if any(isinstance(table.c[name].type, LargeBinary) for name in names):
+            return None
+        sql, columns = _prepared(table, names)
+        values = [[bind(row[name]) for name, bind in columns] for row in alike]
+        found.append((sql, json.dumps(values)))
+    return found
 
 
 @lru_cache(maxsize=64)
-def _statement(table: Table, names: tuple[str, ...]) -> Insert:
-    each = func.json_each(bindparam("rows")).table_valued("value", name="each_row")
-    values = [
-        func.json_extract(each.c.value, literal_column(f"'$[{index}]'"))
-        for index in range(len(names))
-    ]
-    return insert(table).from_select(list(names), select(*values))
+def _prepared(
+    table: Table, names: tuple[str, ...]
+) -> tuple[str, tuple[tuple[str, Callable[[Any], Any]], ...]]:
+    """The statement, and how a value of each column is given to SQLite."""
+    compiled = insert(table).compile(dialect=_DIALECT, column_keys=list(names))
+    assert compiled.positiontup is not None
+    columns = []
+    for name in compiled.positiontup:
+        kind = table.c[name].type.dialect_impl(_DIALECT)
+        columns.append((name, kind.bind_processor(_DIALECT) or _as_it_is))
+    return str(compiled), tuple(columns)
 
 
-@lru_cache(maxsize=64)
-def _is_plain(table: Table, names: tuple[str, ...]) -> bool:
-    """Whether JSON can carry every value."""
-    return not any(isinstance(table.c[name].type, LargeBinary) for name in names)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return to_micros(value)
-    raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
+def _as_it_is(value: object) -> object:
+    return value

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from callguard.storage.pragmas import set_up
+
 T = TypeVar("T")
 
-BUSY_MS = 1_500
-"""How long SQLite waits for another writer; below the 2 s in which a verdict must be durable."""
-
 READERS = 4
+
+READER_BUSY_MS = 50
+"""How long a reader on the event loop waits for SQLite, which is only while a log is recovered."""
 
 
 class DatabaseError(RuntimeError):
@@ -94,6 +96,13 @@ class Database:
         connection.rollback()
         return connection
 
+    def reader(self) -> Connection:
+        """A connection for reading on the event loop, each statement for itself. SQLite's readers
+        wait for no writer."""
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={READER_BUSY_MS}")
+        return connection
+
     def checkpoint(self, *, emptying: bool = True) -> None:
         """Moves SQLite's write-ahead log into the database; ``emptying`` also cuts it to nothing,
         so that purged rows are in neither, and waits for writers.
@@ -113,20 +122,13 @@ class Database:
 
 
 def _open_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by _begin_sqlite alone
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_MS}",
-        "secure_delete=ON",  # what is purged is overwritten, not only unlinked
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    set_up(connection)
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return  # one that began would see the database as it was then, for ever
     # A writer asks for the lock at once; upgrading a read later could fail past the busy time-out.
-    writes = connection.get_execution_options().get("callguard_writes", False)
+    writes = options.get("callguard_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -24,8 +24,13 @@ class GroupedReads:
     """Questions to the database at call time. Each is answered alone: what one raises reaches
     only who asked it."""
 
-    def __init__(self, database: Database, *, timeout: float = 2.0) -> None:
+    def __init__(
+        self, database: Database, *, timeout: float = 2.0, inline: Connection | None = None
+    ) -> None:
+        """``inline`` answers at once, on the event loop: right for a database that is a file of
+        this machine, whose readers wait for nobody."""
         self._database = database
+        self._inline = inline
         self._timeout = timeout
         self._waiting: list[_Question] = []
         self._reading: asyncio.Task[None] | None = None
@@ -35,6 +40,9 @@ class GroupedReads:
         what the question or the database raised."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
+        if self._inline is not None:
+            self._answer_inline(answer, question)
+            return answer
         if len(self._waiting) >= WAITING:
             answer.set_exception(TimeoutError("too many wait for the database"))
             return answer
@@ -44,6 +52,15 @@ class GroupedReads:
         if self._reading is None:
             self._reading = loop.create_task(self._read(), name="grouped-reads")
         return answer
+
+    def _answer_inline(
+        self, answer: "asyncio.Future[T]", question: Callable[[Connection], T]
+    ) -> None:
+        assert self._inline is not None
+        try:
+            answer.set_result(question(self._inline))
+        except Exception as error:
+            answer.set_exception(error)
 
     async def _read(self) -> None:
         try:

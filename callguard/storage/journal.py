@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from callguard.clock import Clock
-from callguard.storage.bulk import insert_rows
+from callguard.storage.bulk import Statement, as_statements, insert_rows
 from callguard.storage.database import Database
+from callguard.storage.dictation import Dictation, ScribeError
 from callguard.storage.faults import one_line
 
 T = TypeVar("T")
@@ -69,8 +70,13 @@ class JournalState:
 class Journal:
     """The one writer of this process. Start it inside a running loop; close it to flush."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, dictation: Dictation | None = None
+    ) -> None:
+        """``dictation`` commits groups of mere rows in a process of its own; without one they are
+        committed in a thread, as work on the database always is."""
         self._database = database
+        self._dictation = dictation
         self._clock = clock
         self._waiting: deque[_Write[object]] = deque()
         self._wake = asyncio.Event()
@@ -155,18 +161,39 @@ class Journal:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._dictation is not None:
+            with suppress(ScribeError):
+                await self._dictation.commit([])  # the first call does not wait for its start
         while True:
             await self._wake.wait()
             self._wake.clear()
             while group := self._next_group():
                 self._group_since = self._clock.monotonic()
-                results = await loop.run_in_executor(self._thread, self._commit, group)
+                results = await self._dictated(group)
+                if results is None:
+                    results = await loop.run_in_executor(self._thread, self._commit, group)
                 self._group_since = None
                 self._settle(group, results)
                 self._checkpoint_if_due(len(group))
             if self._closing:
+                if self._dictation is not None:
+                    self._dictation.close()
+                    await loop.run_in_executor(self._thread, self._dictation.wait)
                 await loop.run_in_executor(self._thread, self._disconnect)
                 return
+
+    async def _dictated(self, group: Sequence[_Write[object]]) -> list[object] | None:
+        """What became of each write of a group of mere rows; None for any other group."""
+        if self._dictation is None or (statements := _statements(group)) is None:
+            return None
+        try:
+            await self._dictation.commit(statements)
+        except ScribeError as error:
+            if error.failing or len(group) == 1:
+                return [error] * len(group)
+            alone = [await self._dictated([write]) for write in group]
+            return [result for results in alone for result in results or ()]
+        return [None] * len(group)
 
     def _checkpoint_if_due(self, written: int) -> None:
         """Beside the writer, so that no commit waits for it."""
@@ -226,7 +253,7 @@ class Journal:
             elif isinstance(result, Exception):
                 error = (
                     NotDurableError(one_line(result))
-                    if isinstance(result, SQLAlchemyError)
+                    if isinstance(result, (SQLAlchemyError, ScribeError))
                     else result
                 )
                 self._failures += 1
@@ -244,6 +271,22 @@ class Journal:
             if self._failing is None:
                 log.error("database_does_not_write", reason=one_line(failed))
             self._failing = one_line(failed)
+
+
+def _statements(group: Iterable[_Write[object]]) -> list[Statement] | None:
+    gathered: dict[Table, list[Mapping[str, object]]] = {}
+    for write in group:
+        if write.work is not None:
+            return None
+        for row in write.rows:
+            gathered.setdefault(row.table, []).append(row.values)
+    found: list[Statement] = []
+    for table, rows in gathered.items():
+        statements = as_statements(table, rows)
+        if statements is None:
+            return None
+        found += statements
+    return found
 
 
 def _apply(connection: Connection, group: Iterable[_Write[object]]) -> list[object]:
@@ -268,8 +311,10 @@ def _flush(connection: Connection, gathered: dict[Table, list[Mapping[str, objec
     gathered.clear()
 
 
-def _is_failing(result: object) -> TypeGuard[DBAPIError]:
+def _is_failing(result: object) -> TypeGuard[Exception]:
     """Whether the database itself failed, and not only one row or one piece of work."""
+    if isinstance(result, ScribeError):
+        return result.failing
     return isinstance(result, DBAPIError) and not isinstance(result, (IntegrityError, DataError))
 
 

@@ -175,6 +175,7 @@ consents = Table(
     Column("until", Instant),
     Column("expires_at", Instant),
     Index(None, "call_id"),
+    Index(None, "tenant_id", "subject"),
     Index(None, "expires_at"),
     sqlite_with_rowid=False,
 )

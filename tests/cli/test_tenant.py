@@ -39,6 +39,18 @@ def test_the_operators_region_is_the_default(callguard: CommandLine) -> None:
     assert (shown["home_region"], shown["record"], shown["key_kind"]) == ("GB", False, "x25519")
 
 
+def test_the_number_shown_is_read_as_the_tenant_would_dial_it(callguard: CommandLine) -> None:
+    region = ("--region", "IL", "--key", "x25519")
+    callguard("tenant", "add", "acme", *region, "--shown-number", "03-1234567")
+    shown = callguard("tenant", "show", "acme", "--json").json()
+    assert isinstance(shown, dict)
+    assert shown["shown_number"] == "03-1234567"
+    callguard("tenant", "add", "two", *region)
+    shown = callguard("tenant", "show", "two", "--json").json()
+    assert isinstance(shown, dict)
+    assert shown["shown_number"] == ""
+
+
 def test_a_second_time_is_refused_and_changes_nothing(acme: CommandLine) -> None:
     before = acme("tenant", "show", "acme", "--json").json()
     acme("tenant", "add", "acme", "--name", "Other").refused("tenant acme exists already")
@@ -60,6 +72,9 @@ def test_a_second_time_is_refused_and_changes_nothing(acme: CommandLine) -> None
         (("two", "--number", "020 7946 0000"), "belongs to a tenant already"),
         (("two", "--endpoint", "PJSIP/a"), "belongs to a tenant already"),
         (("two", "--endpoint", ""), "an endpoint has no name"),
+        (("two", "--shown-number", "abc"), "'abc' is no full telephone number to show"),
+        (("two", "--shown-number", "anonymous"), "is no full telephone number to show"),
+        (("two", "--shown-number", "112"), "'112' is no full telephone number to show"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
 )

@@ -174,7 +174,10 @@ class Asterisk:
 
     def _booted(self) -> bool:
         with contextlib.suppress(OSError):
-            return "fully booted" in self.cli("core waitfullybooted")
+            # The last commands of its command line are made after that.
+            return "fully booted" in self.cli("core waitfullybooted") and (
+                "Asterisk 22" in self.cli("core show version")
+            )
         return False
 
     def cli(self, command: str, timeout: float = 10.0) -> str:

@@ -32,6 +32,8 @@ class Expected:
 EXPECTED: Mapping[str, Expected] = {
     "outbound allowed": Expected("outbound", "allow", True, "granted", True),
     "outbound opted out": Expected("outbound", "block", False, None, False),
+    "outbound outside hours": Expected("outbound", "block", False, None, False),
+    "outbound fourth in a day": Expected("outbound", "block", False, None, False),
     "outbound emergency": Expected("outbound", "allow", True, None, False),
     "inbound notice": Expected("inbound", "allow", True, "granted", True),
     "inbound hang-up in notice": Expected("inbound", "allow", False, "incomplete", False),
@@ -44,13 +46,15 @@ EXPECTED: Mapping[str, Expected] = {
 
 @dataclass(frozen=True, slots=True)
 class CallReport:
-    """One call. `who` is masked; `seconds_to_outcome` is how long the placing side was at it."""
+    """One call. `who` is masked; `blocked_by` are the rules that held it back, with what they cite
+    and say; `seconds_to_outcome` is how long the placing side was at it."""
 
     name: str
     direction: str
     who: str
     verdict: str
     reasons: list[str]
+    blocked_by: list[dict[str, str]]
     connected: bool
     notice: dict[str, Any] | None
     consent: str | None
@@ -76,7 +80,8 @@ class CallReport:
             heard = f"notice {self.notice['heard_ms']}/{self.notice['length_ms']} ms"
         kept = f"sealed {self.sealed_bytes} B" if self.recorded else "not recorded"
         mark = "ok " if self.as_expected else "BAD"
-        why = "; ".join(self.reasons) or "no rule forbids it"
+        held = [f"{b['reason']} ({b['rule']}: {b['citation']})" for b in self.blocked_by]
+        why = "; ".join(held or self.reasons) or "no rule forbids it"
         return (
             f"{mark} {self.name:27} {self.who:14} {self.verdict:5} "
             f"{'connected' if self.connected else 'not connected':13} "
@@ -115,6 +120,11 @@ def report(
         who=mask(number),
         verdict=call.verdict if call else "allow" if connected else "block",
         reasons=list(call.reasons) if call else [NO_VERDICT.get(userfield, "no call record")],
+        blocked_by=[
+            {name: finding[name] for name in ("rule", "citation", "reason")}
+            for finding in (call.findings if call else ())
+            if finding["blocks"]
+        ],
         connected=connected,
         notice=(
             {

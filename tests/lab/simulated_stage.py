@@ -7,15 +7,20 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from callguard.cli.surroundings import log_to_stderr
+from callguard.contacts.store import change
 from callguard.optout.events import OptOutEvent, add
 from callguard.service import Service
 from callguard.storage.database import Database
 from tests.harness.playbook import Call, Outcome, Pbx
 from tests.harness.virtual import current_clock, run_virtual
 from tests.house import DID, NOTICE, PARTY, furnish, serving, simulated_pbx
+from tests.lab.people import at_night, sold_to_at_noon
 from tests.lab.report import CallReport, report
 
 OPTED_OUT = "+442079460155"
+ASLEEP = "+12025550156"
+OFTEN_CALLED = "+13055550157"
+"""Of Florida, where three sales calls a day are the most."""
 EMERGENCY = "999"
 
 Scene = Callable[[Pbx], Awaitable[tuple[str, Outcome]]]
@@ -44,14 +49,19 @@ class SimulatedStage:
         yield from self._reports
 
     async def _play(self) -> None:
-        settings, _ = furnish(self._folder)
+        settings, _ = furnish(self._folder, shown_number=DID)
         database = Database(settings.database_url)
-        wish = OptOutEvent(OPTED_OUT, "acme", True, "cli", "demo", current_clock().now())
+        now = current_clock().now()
+        wish = OptOutEvent(OPTED_OUT, "acme", True, "cli", "demo", now)
         with database.writing() as connection:
             add(connection, wish)
+            change(connection, "acme", ASLEEP, lambda c: at_night(c, now), at=now)
+            change(connection, "acme", OFTEN_CALLED, lambda c: sold_to_at_noon(c, now), at=now)
         pbx = simulated_pbx(self._folder)
         async with pbx, serving(settings, pbx) as service:
             for name, scene in SCENES.items():
+                for number in LEADING_UP.get(name, ()):
+                    await _outbound(pbx, number, announced=True, purpose="marketing")
                 started = current_clock().monotonic()
                 number, outcome = await scene(pbx)
                 seconds = current_clock().monotonic() - started
@@ -80,16 +90,18 @@ async def _settled(service: Service) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _outbound(pbx: Pbx, number: str, *, announced: bool) -> tuple[str, Outcome]:
-    call = pbx.outbound(number, tenant="acme")
+async def _outbound(
+    pbx: Pbx, number: str, *, announced: bool, purpose: str = ""
+) -> tuple[str, Outcome]:
+    call = pbx.outbound(number, tenant="acme", purpose=purpose)
     await call.carrier_answers()
     if announced:
         await call.hears_all(NOTICE)
     return number, await _talk(call)
 
 
-async def _blocked(pbx: Pbx, number: str) -> tuple[str, Outcome]:
-    return number, await pbx.outbound(number, tenant="acme").ended()
+async def _blocked(pbx: Pbx, number: str, purpose: str = "") -> tuple[str, Outcome]:
+    return number, await pbx.outbound(number, tenant="acme", purpose=purpose).ended()
 
 
 async def _inbound(pbx: Pbx, *, announced: bool) -> tuple[str, Outcome]:
@@ -129,6 +141,8 @@ async def _frozen(pbx: Pbx, scene: Scene) -> tuple[str, Outcome]:
 SCENES: dict[str, Scene] = {
     "outbound allowed": lambda pbx: _outbound(pbx, PARTY, announced=True),
     "outbound opted out": lambda pbx: _blocked(pbx, OPTED_OUT),
+    "outbound outside hours": lambda pbx: _blocked(pbx, ASLEEP, "collection"),
+    "outbound fourth in a day": lambda pbx: _blocked(pbx, OFTEN_CALLED, "marketing"),
     "outbound emergency": lambda pbx: _outbound(pbx, EMERGENCY, announced=False),
     "inbound notice": lambda pbx: _inbound(pbx, announced=True),
     "inbound hang-up in notice": _hang_up_in_notice,
@@ -137,3 +151,5 @@ SCENES: dict[str, Scene] = {
     "outbound callguard frozen": lambda pbx: _frozen(pbx, lambda p: _blocked(p, PARTY)),
     "inbound callguard frozen": lambda pbx: _frozen(pbx, lambda p: _inbound(p, announced=False)),
 }
+LEADING_UP = {"outbound fourth in a day": [OFTEN_CALLED] * 3}
+"""Who is called before a scene, of which the demo says nothing."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.lab import stock_age
 from tests.lab.asterisk import Asterisk
 from tests.lab.calls import LINE, PARTY, Telephony
+from tests.lab.people import at_night, sold_to_at_noon
 from tests.lab.report import CallReport, report
 from tests.lab.service import TENANT, Callguard
 from tests.lab.sipp import Talk
 
 OPTED_OUT = "12025550155"
+ASLEEP = "12025550156"
+OFTEN_CALLED = "13055550157"
+"""Of Florida, where three sales calls a day are the most."""
+COLLECTOR, SELLER = "tenant-1", "tenant-2"
+"""Tenants of the dialplan's prefixes `*51` and `*52`, who record nothing."""
 EMERGENCY = "911"
 TALK = Talk(1500)
 NOTICE_S = 4.6
@@ -44,6 +51,11 @@ class RealStage:
         recipient = stock_age.new_key(self.keys)
         self.callguard.furnish("--recipient", recipient, "--number", LINE)
         self.callguard.run("optout", "add", OPTED_OUT, "--tenant", TENANT)
+        self.callguard.add_tenant(COLLECTOR, purpose="collection", record=False)
+        self.callguard.add_tenant(SELLER, purpose="marketing", record=False, shown_number=LINE)
+        now = datetime.now(UTC)
+        self.callguard.know(COLLECTOR, ASLEEP, lambda contact: at_night(contact, now))
+        self.callguard.know(SELLER, OFTEN_CALLED, lambda contact: sold_to_at_noon(contact, now))
         self.callguard.start()
         return self.callguard.url
 
@@ -54,6 +66,10 @@ class RealStage:
     def calls(self) -> Iterator[CallReport]:
         """Place the calls, one after the other."""
         for name, scene in SCENES.items():
+            for number in LEADING_UP.get(name, ()):
+                before = len(self._records())
+                _outbound(self, number, talk=Talk(100))
+                self._new_record(before)
             before = len(self._records())
             number, connected, seconds = scene(self)
             record = self._new_record(before)
@@ -101,10 +117,12 @@ class RealStage:
         return records[before]
 
 
-def _outbound(stage: RealStage, number: str) -> tuple[str, bool, float]:
+def _outbound(
+    stage: RealStage, number: str, *, prefix: str = "", talk: Talk = TALK
+) -> tuple[str, bool, float]:
     begun = time.monotonic()
     with stage.telephony.party_answers() as party:
-        agent = stage.telephony.agent_calls(number, steps=(TALK,)).finish()
+        agent = stage.telephony.agent_calls(prefix + number, steps=(talk,)).finish()
         seconds = time.monotonic() - begun
         if not party.outcome().invites_received:
             return number, False, seconds
@@ -142,6 +160,8 @@ def _frozen(
 SCENES: dict[str, Scene] = {
     "outbound allowed": lambda stage: _outbound(stage, PARTY),
     "outbound opted out": lambda stage: _outbound(stage, OPTED_OUT),
+    "outbound outside hours": lambda stage: _outbound(stage, ASLEEP, prefix="*51"),
+    "outbound fourth in a day": lambda stage: _outbound(stage, OFTEN_CALLED, prefix="*52"),
     "outbound emergency": lambda stage: _outbound(stage, EMERGENCY),
     "inbound notice": lambda stage: _inbound(stage, NOTICE_S),
     "inbound hang-up in notice": lambda stage: _inbound(stage, 0.0),
@@ -150,3 +170,5 @@ SCENES: dict[str, Scene] = {
     "outbound callguard frozen": lambda stage: _frozen(stage, lambda: _outbound(stage, PARTY)),
     "inbound callguard frozen": lambda stage: _frozen(stage, lambda: _inbound(stage, 2.5)),
 }
+LEADING_UP = {"outbound fourth in a day": [f"*52{OFTEN_CALLED}"] * 3}
+"""What is dialled before a scene, of which the demo says nothing."""

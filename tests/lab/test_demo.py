@@ -16,6 +16,7 @@ FIELDS = {
     "direction",
     "verdict",
     "reasons",
+    "blocked_by",
     "connected",
     "notice",
     "consent",
@@ -23,6 +24,12 @@ FIELDS = {
     "sealed_bytes",
     "cdr",
 }
+HELD_BACK = {
+    "outbound opted out": ["base.opt-out"],
+    "outbound outside hours": ["us.federal.collection.hours"],
+    "outbound fourth in a day": ["us-fl.attempts"],
+}
+"""The one rule that blocks each call, all of them shipped."""
 
 
 def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,6 +52,8 @@ def check(answer: dict[str, Any]) -> None:
         assert (call["consent"], call["recorded"]) == (want.consent, want.recorded)
         assert (call["sealed_bytes"] > 0) == want.recorded
         assert call["cdr"]["uniqueid"]
+    rules = {c["name"]: [rule["rule"] for rule in c["blocked_by"]] for c in answer["calls"]}
+    assert {name: held for name, held in rules.items() if held} == HELD_BACK
 
 
 def test_where_no_asterisk_can_be_made_the_same_calls_are_simulated(tmp_path: Path) -> None:
@@ -64,6 +73,11 @@ def test_the_simulated_calls_are_shown_as_one_line_each(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 1 + len(EXPECTED)
     assert all(line.startswith("ok ") for line in lines[1:])
+    (night,) = [line for line in lines if "outside hours" in line]
+    (fourth,) = [line for line in lines if "fourth in a day" in line]
+    assert "is outside 08:00-21:00 (us.federal.collection.hours: 12 CFR 1006.6" in night
+    assert "3 calls by the tenant in 24 hours, 3 are allowed" in fourth
+    assert "(us-fl.attempts: Fla. Stat. 501.616(6)(b))" in fourth
 
 
 @pytest.mark.lab

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import select
 
 from callguard.contacts.contact import Contact
-from callguard.policy.facts import GivenConsent
 from callguard.storage.schema import calls
 from tests.lab.asterisk import Asterisk
 from tests.lab.calls import LINE
+from tests.lab.clocks import zone_where_it_is
 from tests.lab.guarded import GuardedPbx, Placed, Row, eventually, new_number
 from tests.lab.sipp import Outcome, Talk
 
@@ -172,11 +172,6 @@ def restricted(since: datetime | None) -> partial[Contact]:
     return partial(replace, restricted_since=since)
 
 
-def noon_zone(at: datetime) -> str:
-    """A zone where it is about noon, so that no law's calling hours matter."""
-    return f"Etc/GMT{at.hour - 12:+d}"
-
-
 def test_the_hours_are_those_of_the_callees_own_clock(guarded: GuardedPbx) -> None:
     """At one moment New York may be called, and Honolulu may not."""
     number = new_number()
@@ -242,24 +237,22 @@ def test_a_call_held_back_for_another_reason_does_not_count(guarded: GuardedPbx)
 def test_a_sales_call_needs_a_consent_that_stands(guarded: GuardedPbx) -> None:
     """The shipped rules hold too: they want its proof on file, or a registry to look into."""
     number = new_number()
-    now = datetime.now(UTC)
-    placed_at_noon = partial(Contact.placed, region=None, subdivision=None, zone=noon_zone(now))
-    guarded.callguard.know(CONSENT, number, placed_at_noon)
+    noon = zone_where_it_is(12, datetime.now(UTC))  # within the hours of any law
+    guarded.callguard.know(CONSENT, number, lambda contact: contact.placed(None, None, noon))
     placed = called_by(guarded, CONSENT, number)
     row = assert_held_back(guarded, placed, number, BY_CONSENT)
     assert "no consent to marketing is on file" in row["reasons"]
 
-    given = GivenConsent("marketing", now - timedelta(days=1), proof="form 7")
-    guarded.callguard.know(CONSENT, number, lambda contact: contact.granted(given))
+    consent = ("consent", "record", number, "--tenant", CONSENT, "--purpose", "marketing")
+    guarded.callguard.run(*consent, "--proof", "form 7")
     placed = called_by(guarded, CONSENT, number)
     assert (placed.code, placed.dialled) == (200, 1)
 
-    withdrawn = datetime.now(UTC)
-    guarded.callguard.know(CONSENT, number, lambda c: c.withdrawn("marketing", withdrawn))
+    withdrawal = ("consent", "withdraw", number, "--tenant", CONSENT, "--purpose", "marketing")
+    guarded.callguard.run(*withdrawal, "--reason", "a letter")
     placed = called_by(guarded, CONSENT, number)
     row = assert_held_back(guarded, placed, number, BY_CONSENT)
-    told = f"the consent to marketing of {given.granted_at:%Y-%m-%d} ended on {withdrawn:%Y-%m-%d}"
-    assert told in row["reasons"]
+    assert re.search(r"the consent to marketing of \S+ ended on \S+", " ".join(row["reasons"]))
 
 
 def test_an_emergency_call_passes_every_rule(guarded: GuardedPbx) -> None:

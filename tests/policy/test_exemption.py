@@ -11,7 +11,7 @@ from callguard.policy.evaluate import evaluate
 from callguard.policy.exemption import Exemption
 from callguard.policy.rules import Outcome
 from tests.policy.facts import NOON, a_call, a_consent, a_relationship, an_answer
-from tests.policy.kinds import drawn
+from tests.policy.kinds import drawn_calls, drawn_rules
 from tests.policy.kinds.asked import a_rule
 
 TICK = timedelta(microseconds=1)
@@ -149,7 +149,7 @@ def test_an_exemption_from_one_rule_is_none_from_another() -> None:
     assert [finding.blocks for finding in verdict.findings] == [False, True]
 
 
-@given(drawn.facts, drawn.rules(), drawn.exemptions)
+@given(drawn_calls.facts, drawn_rules.rules(), drawn_rules.exemptions)
 def test_an_exemption_never_holds_a_call_back(facts, rule, exemption) -> None:  # type: ignore[no-untyped-def]  # hypothesis gives the types
     with_it = a_rule(
         rule.kind,

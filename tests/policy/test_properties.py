@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callguard.policy.evaluate import evaluate
-from callguard.policy.facts import CallFacts, local_times
+from callguard.policy.facts import Attempt, CallFacts, local_times
 from callguard.policy.kinds.calling_hours import holiday
 from callguard.policy.rulebook import Rulebook
 from callguard.policy.rules import Obligation, Outcome, Rule
-from tests.policy.kinds import drawn
+from tests.policy.kinds import drawn_calls, drawn_rules
 from tests.policy.kinds.asked import ANY_CALL, a_rule
 
-ORDINARY = tuple(kind for kind in drawn.SETTINGS if kind != "emergency")
-some_rules = drawn.rule_sets()
+ORDINARY = tuple(kind for kind in drawn_rules.SETTINGS if kind != "emergency")
+some_rules = drawn_rules.rule_sets()
 many = settings(max_examples=150, deadline=None)
 
 
 @many
-@given(drawn.facts, some_rules, drawn.rules(name="zz.more"))
+@given(drawn_calls.facts, some_rules, drawn_rules.rules(name="zz.more"))
 def test_one_more_rule_never_lets_a_blocked_call_through_but_to_an_emergency(
     facts: CallFacts, rules: list[Rule], more: Rule
 ) -> None:
@@ -34,7 +34,7 @@ def test_one_more_rule_never_lets_a_blocked_call_through_but_to_an_emergency(
 
 
 @many
-@given(drawn.facts, some_rules, drawn.rules(ORDINARY, name="zz.more"))
+@given(drawn_calls.facts, some_rules, drawn_rules.rules(ORDINARY, name="zz.more"))
 def test_one_more_rule_drops_no_duty_of_another(
     facts: CallFacts, rules: list[Rule], more: Rule
 ) -> None:
@@ -44,7 +44,7 @@ def test_one_more_rule_drops_no_duty_of_another(
 
 
 @many
-@given(drawn.facts, some_rules, st.integers())
+@given(drawn_calls.facts, some_rules, st.integers())
 def test_the_order_of_rules_never_matters(facts: CallFacts, rules: list[Rule], seed: int) -> None:
     shuffled = list(rules)
     Random(seed).shuffle(shuffled)
@@ -52,7 +52,7 @@ def test_the_order_of_rules_never_matters(facts: CallFacts, rules: list[Rule], s
 
 
 @many
-@given(drawn.facts, some_rules)
+@given(drawn_calls.facts, some_rules)
 def test_an_emergency_call_is_allowed_whatever_the_rules_are(
     facts: CallFacts, rules: list[Rule]
 ) -> None:
@@ -65,7 +65,7 @@ def test_an_emergency_call_is_allowed_whatever_the_rules_are(
 
 
 @many
-@given(drawn.facts, some_rules)
+@given(drawn_calls.facts, some_rules)
 def test_a_verdict_is_what_its_findings_say(facts: CallFacts, rules: list[Rule]) -> None:
     verdict = evaluate(facts, rules)
     about = {r.id for r in rules if r.scope.covers(facts) and any(map(r.in_force, facts.days))}
@@ -81,7 +81,7 @@ def test_a_verdict_is_what_its_findings_say(facts: CallFacts, rules: list[Rule])
 
 
 @many
-@given(drawn.facts, some_rules, drawn.seeds)
+@given(drawn_calls.facts, some_rules, drawn_calls.seeds)
 def test_a_verdict_is_the_same_whenever_it_is_given(
     facts: CallFacts, rules: list[Rule], seed: int
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_verdict_is_the_same_whenever_it_is_given(
     cold = evaluate(facts, rules)
     assert evaluate(facts, rules) == cold
     near = [replace(facts, at=facts.at + timedelta(hours=step)) for step in (-1, 1, 24)]
-    for other in (*near, *drawn.some_calls(seed, 4)):
+    for other in (*near, *drawn_calls.some_calls(seed, 4)):
         evaluate(other, rules)
     assert evaluate(facts, rules) == cold
     holiday("FR", facts.at.date())
@@ -99,7 +99,7 @@ def test_a_verdict_is_the_same_whenever_it_is_given(
 
 @many
 @given(
-    drawn.facts,
+    drawn_calls.facts,
     some_rules,
     st.sampled_from(("Europe/London", "America/New_York", "Asia/Kathmandu", "Pacific/Apia")),
 )
@@ -111,14 +111,43 @@ def test_a_verdict_is_the_same_in_whatever_zone_the_time_is_written(
 
 
 @many
-@given(drawn.facts, drawn.rule_sets(at_most=12))
-def test_a_rulebook_decides_as_all_its_rules_do(facts: CallFacts, rules: list[Rule]) -> None:
+@given(drawn_calls.seeds, drawn_rules.rule_sets(at_most=12))
+def test_a_rulebook_decides_every_call_as_all_its_rules_do(seed: int, rules: list[Rule]) -> None:
     book = Rulebook(rules)
-    assert book.decide(facts) == evaluate(facts, book.rules) == evaluate(facts, rules)
+    for facts in drawn_calls.some_calls(seed, 12):
+        elsewhere = replace(facts, home_region="FR", place=replace(facts.place, region="US"))
+        turned = replace(facts, direction="inbound", caller=facts.called, called=facts.caller)
+        for one in (facts, elsewhere, turned):
+            assert book.decide(one) == evaluate(one, book.rules) == evaluate(one, rules)
+
+
+def as_they_happen(attempt: Attempt) -> Attempt:
+    """A call is answered within the hour or not at all."""
+    if attempt.answered_at is None:
+        return attempt
+    rang = timedelta(seconds=attempt.answered_at.minute * 60 + attempt.answered_at.hour)
+    return replace(attempt, answered_at=attempt.at + rang)
 
 
 @many
-@given(drawn.facts, drawn.rule_sets(at_most=5))
+@given(
+    drawn_calls.seeds,
+    st.lists(drawn_rules.rules(("attempts", "cooling_off")), max_size=4, unique_by=lambda r: r.id),
+)
+def test_attempts_placed_before_those_looked_up_change_no_decision(
+    seed: int, rules: list[Rule]
+) -> None:
+    book = Rulebook(rules)
+    for facts in drawn_calls.some_calls(seed, 12):
+        told = tuple(map(as_they_happen, facts.attempts or ()))
+        since = book.looks_back_to(facts)
+        looked_up = tuple(a for a in told if since is not None and a.at > since)
+        whole = book.decide(replace(facts, attempts=told))
+        assert book.decide(replace(facts, attempts=looked_up)).allowed is whole.allowed
+
+
+@many
+@given(drawn_calls.facts, drawn_rules.rule_sets(at_most=5))
 def test_a_subject_of_whom_more_is_known_meets_no_more_rules(
     facts: CallFacts, rules: list[Rule]
 ) -> None:

@@ -4,16 +4,28 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
 from callguard.policy.exemption import Exemption
+from callguard.policy.facts import CallFacts
 from callguard.policy.kinds import KINDS
 from callguard.policy.rulebook import Rulebook
 from callguard.policy.rules import Rule
 from callguard.policy.scope import Scope
-from tests.policy.facts import HERE, LONDON, MIAMI, PARIS, a_call, an_opt_out
+from tests.policy.facts import (
+    HERE,
+    LONDON,
+    MIAMI,
+    NEW_YORK,
+    NOON,
+    PARIS,
+    a_call,
+    an_attempt,
+    an_opt_out,
+)
 from tests.policy.kinds.asked import a_rule
 
 
@@ -71,6 +83,44 @@ def test_a_decision_is_by_all_rules_that_are_about_the_call() -> None:
     assert not verdict.allowed
 
 
+FLORIDA = Scope(regions=frozenset({"US"}), subdivisions=frozenset({"US-FL"}))
+
+
+@pytest.mark.parametrize(
+    ("scope", "met", "other"),
+    [
+        (FLORIDA, a_call(MIAMI), a_call(MIAMI, subdivisions=("US-NY",))),
+        (replace(FLORIDA, ends="either"), a_call(caller=MIAMI), a_call(caller=NEW_YORK)),
+        (
+            Scope(regions=frozenset({"FR"}), ends="either"),
+            a_call(caller="anonymous", home_region="FR"),
+            a_call(caller="anonymous", home_region="GB"),
+        ),
+        (
+            Scope(regions=frozenset({"FR"}), ends="either"),
+            a_call(caller=PARIS),
+            a_call(caller=HERE),
+        ),
+        (Scope(regions=frozenset({"GB"})), a_call(), a_call(region="FR")),
+        (Scope(purposes=frozenset({"survey"})), a_call(purpose="survey"), a_call()),
+        (Scope(channels=frozenset({"sms"})), a_call(channel="sms"), a_call()),
+        (Scope(), a_call(), a_call(direction="inbound")),
+        (Scope(lines=frozenset({"fixed"})), a_call(), a_call("+447700900123")),
+        (Scope(tenants=frozenset({"acme"})), a_call(), a_call(tenant="other")),
+        (Scope(subjects=frozenset({"consumer"})), a_call(), a_call(subject_kind="business")),
+        (Scope(diallers=frozenset({"machine"})), a_call(dialler="machine"), a_call()),
+    ],
+)
+def test_one_call_does_not_decide_which_rules_the_next_one_meets(
+    scope: Scope, met: CallFacts, other: CallFacts
+) -> None:
+    rule = a_rule("opt_out", scope=scope)
+    for calls in ((met, other), (other, met)):
+        book = Rulebook([rule])
+        for facts in calls:
+            assert bool(book.decide(facts).findings) is (facts is met)
+
+
 def test_two_rules_of_one_name_are_refused() -> None:
     """One would hide the other from calls that meet both."""
     with pytest.raises(ValueError, match=r"two rules x\.all"):
@@ -87,6 +137,69 @@ def test_the_registries_that_rules_ask_are_known() -> None:
     )
     assert book.registries == {"tps", "dnc"}
     assert Rulebook([]).registries == frozenset()
+
+
+WEEK = timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("rules", "back"),
+    [
+        ([], None),
+        ([a_rule("opt_out")], None),
+        ([a_rule("cooling_off", settings={"after": "refusal", "rest": "60d"})], None),
+        ([a_rule("attempts", settings={"limit": 3, "window": "7d"})], WEEK),
+        ([a_rule("cooling_off", settings={"after": "conversation", "rest": "7d"})], WEEK),
+        (
+            [
+                a_rule("attempts", "x.a", {"limit": 3, "window": "24h"}),
+                a_rule("attempts", "x.b", {"limit": 3, "window": "7d"}),
+                a_rule(
+                    "attempts",
+                    "x.elsewhere",
+                    {"limit": 3, "window": "60d"},
+                    scope=Scope(regions=frozenset({"FR"})),
+                ),
+                a_rule(
+                    "attempts",
+                    "x.machines",
+                    {"limit": 3, "window": "60d"},
+                    scope=Scope(diallers=frozenset({"machine"})),
+                ),
+            ],
+            WEEK,
+        ),
+    ],
+)
+def test_attempts_are_looked_up_as_far_back_as_the_rules_about_the_call_look(
+    rules: list[Rule], back: timedelta | None
+) -> None:
+    since = Rulebook(rules).looks_back_to(a_call())
+    if back is None:
+        assert since is None
+    else:
+        assert since is not None
+        assert NOON - back - timedelta(hours=1) <= since <= NOON - back
+
+
+def test_a_window_longer_than_the_calendar_looks_back_to_its_beginning() -> None:
+    book = Rulebook([a_rule("attempts", settings={"limit": 3, "window": "99999mo"})])
+    since = book.looks_back_to(a_call())
+    assert since is not None
+    assert since.year == 1
+
+
+def test_a_call_that_rang_into_the_window_is_looked_up() -> None:
+    """It was placed before the window, and its conversation began in it."""
+    rule = a_rule("attempts", settings={"limit": 1, "window": "7d", "count": "conversations"})
+    rest = a_rule("cooling_off", "x.rest", {"after": "conversation", "rest": "7d"})
+    attempt = an_attempt(NOON - WEEK - timedelta(seconds=10), answered=True)
+    for one in (rule, rest):
+        book = Rulebook([one])
+        since = book.looks_back_to(a_call())
+        assert since is not None
+        assert attempt.at > since
+        assert not book.decide(a_call(attempts=(attempt,))).allowed
 
 
 HOURS = a_rule(
@@ -145,6 +258,7 @@ def test_a_digest_is_the_same_in_every_process() -> None:
     told = {
         subprocess.run(
             [sys.executable, "-c", program],
+            cwd=Path(__file__).parents[2],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,

@@ -1,13 +1,18 @@
-"""Rows that go in together are the rows that went in one by one."""
+"""Rows that go in by way of another process are the rows that go in here."""
 
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, select
 
-from callguard.storage.bulk import insert_rows
+from callguard.storage.bulk import as_statements, insert_rows
 from callguard.storage.database import Database
 from callguard.storage.schema import calls, opt_outs, tenant_keys
 
@@ -42,6 +47,21 @@ def kept(database: Database, table: Table) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(ordered)]
 
 
+def here(database: Database, table: Table, rows: list[dict[str, Any]]) -> None:
+    with database.writing() as connection:
+        insert_rows(connection, table, rows)
+
+
+def apart(database: Database, table: Table, rows: list[dict[str, Any]]) -> None:
+    """As the scribe does it."""
+    assert database.url.database is not None
+    statements = as_statements(table, rows)
+    assert statements is not None
+    with closing(sqlite3.connect(database.url.database, isolation_level=None)) as other:
+        for sql, values in statements:
+            other.executemany(sql, json.loads(values))
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.lists(st.tuples(TEXT, FINDINGS, st.datetimes(timezones=st.just(UTC))), max_size=5))
 def test_text_lists_moments_and_nothing_survive(
@@ -49,19 +69,19 @@ def test_text_lists_moments_and_nothing_survive(
 ) -> None:
     rows = [a_call(number, *one) for number, one in enumerate(drawn)]
     found = []
-    for bulk in (True, False):
+    for way in (here, apart):
         with database.writing() as connection:
             connection.execute(delete(calls))
-            if rows and bulk:
-                insert_rows(connection, calls, rows)
-            elif rows:
-                connection.execute(insert(calls), rows)
+        way(database, calls, rows)
         found.append(kept(database, calls))
     assert found[0] == found[1]
     assert len(found[0]) == len(rows)
 
 
-def test_a_table_whose_key_counts_itself_goes_on_counting(database: Database, tenant: str) -> None:
+@pytest.mark.parametrize("way", [here, apart])
+def test_a_table_whose_key_counts_itself_goes_on_counting(
+    database: Database, tenant: str, way: Callable[..., None]
+) -> None:
     wishes = [
         {
             "tenant_id": tenant,
@@ -74,8 +94,7 @@ def test_a_table_whose_key_counts_itself_goes_on_counting(database: Database, te
         }
         for n in range(3)
     ]
-    with database.writing() as connection:
-        insert_rows(connection, opt_outs, wishes)
+    way(database, opt_outs, wishes)
     rows = kept(database, opt_outs)
     assert [row["seq"] for row in rows] == [1, 2, 3]
     assert [row["standing"] for row in rows] == [False, True, False]
@@ -95,17 +114,19 @@ def test_bytes_go_in_whole(database: Database, tenant: str) -> None:
         }
         for n in (5, 6)
     ]
-    with database.writing() as connection:
-        insert_rows(connection, tenant_keys, keys)
+    assert as_statements(tenant_keys, keys) is None
+    here(database, tenant_keys, keys)
     assert [r["wrapped_identity"] for r in kept(database, tenant_keys) if r["version"] > 1] == [
         every,
         every,
     ]
 
 
-def test_rows_that_name_other_columns_are_not_mixed_up(database: Database) -> None:
+@pytest.mark.parametrize("way", [here, apart])
+def test_rows_that_name_other_columns_are_not_mixed_up(
+    database: Database, way: Callable[..., None]
+) -> None:
     first = a_call(1, "a", [], NOON)
     second = {**a_call(2, "b", [], NOON), "campaign": "spring"}
-    with database.writing() as connection:
-        insert_rows(connection, calls, [first, second])
+    way(database, calls, [first, second])
     assert [row["campaign"] for row in kept(database, calls)] == [None, "spring"]

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from callguard.storage.database import Database
 from callguard.storage.grouped import WAITING, GroupedReads
@@ -94,3 +95,35 @@ async def test_too_many_questions_are_refused_at_once(database: Database) -> Non
     assert await asked[0] == 2
     for one in asked:
         one.cancel()
+
+
+async def test_who_reads_on_the_event_loop_sees_what_was_committed_since(
+    database: Database,
+) -> None:
+    def count(connection: Connection) -> int:
+        return int(connection.execute(text("SELECT count(*) FROM cdr_cursors")).scalar_one())
+
+    reads = GroupedReads(database, inline=database.reader())
+    assert await reads.ask(count) == 0
+    with database.writing() as connection:
+        connection.execute(text("INSERT INTO cdr_cursors VALUES ('a', 1, 1)"))
+    assert await reads.ask(count) == 1
+
+
+async def test_who_reads_on_the_event_loop_holds_back_no_checkpoint(database: Database) -> None:
+    reads = GroupedReads(database, inline=database.reader())
+    assert await reads.ask(two) == 2
+    with database.writing() as connection:
+        connection.execute(text("INSERT INTO cdr_cursors VALUES ('a', 1, 1)"))
+    with database.engine.connect() as connection:
+        busy, logged, moved = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+    assert (busy, logged, moved) == (0, 0, 0)
+
+
+async def test_a_question_that_fails_on_the_event_loop_is_told_to_who_asked(
+    database: Database,
+) -> None:
+    reads = GroupedReads(database, inline=database.reader())
+    with pytest.raises(OperationalError, match="no such table"):
+        await reads.ask(lambda c: c.execute(text("SELECT * FROM nowhere")).all())
+    assert await reads.ask(two) == 2

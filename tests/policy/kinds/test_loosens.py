@@ -12,12 +12,12 @@ from callguard.policy.evaluate import evaluate
 from callguard.policy.facts import CallFacts
 from callguard.policy.kinds import KINDS
 from callguard.policy.rules import Obligation, OnUnknown, Verdict
-from tests.policy.kinds import drawn
+from tests.policy.kinds import drawn_calls, drawn_rules
 from tests.policy.kinds.asked import ANY_CALL, a_rule, loosens
 
 
 def test_every_kind_is_drawn() -> None:
-    assert set(drawn.SETTINGS) == set(KINDS)
+    assert set(drawn_rules.SETTINGS) == set(KINDS)
 
 
 def verdict(
@@ -49,13 +49,13 @@ def keeps(kind: str, before: Verdict, after: Verdict) -> bool:
 def test_settings_that_are_not_looser_hold_back_whatever_was_held_back(
     kind: str, data: st.DataObject
 ) -> None:
-    some = drawn.SETTINGS[kind]
+    some = drawn_rules.SETTINGS[kind]
     before, other = data.draw(some, "before"), data.draw(some, "other")
     # One or two values changed at a time is where a comparison goes wrong most easily.
     names = (*combinations(other, 1), *combinations(other, 2))
     changes = [{**before, **{name: other[name] for name in changed}} for changed in names]
     candidates = [after for after in (other, *changes) if valid(kind, after)]
-    calls = drawn.some_calls(data.draw(drawn.seeds, "calls"), 16)
+    calls = drawn_calls.some_calls(data.draw(drawn_calls.seeds, "calls"), 16)
     on_unknown: OnUnknown = data.draw(st.sampled_from(("block", "pass")), "on_unknown")
     for after in candidates:
         if loosens(kind, before, after):
@@ -70,5 +70,5 @@ def test_settings_that_are_not_looser_hold_back_whatever_was_held_back(
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @given(data=st.data())
 def test_no_change_is_no_looser(kind: str, data: st.DataObject) -> None:
-    values = data.draw(drawn.SETTINGS[kind])
+    values = data.draw(drawn_rules.SETTINGS[kind])
     assert not loosens(kind, values, dict(values))

@@ -434,3 +434,38 @@ def test_federal_law_is_the_law_of_the_territories_too() -> None:
         ids = {finding.rule.id for finding in BOOK.decide(a_call(number)).findings}
         assert {"us.federal.hours", "us.federal.registry", "us.federal.recording"} <= ids
     assert found("us.federal.hours", a_call("+14165550123")) is None
+
+
+@pytest.mark.parametrize(
+    ("purpose", "channel", "rules"),
+    [
+        (
+            "marketing",
+            "voice",
+            (
+                "hours registry registry-freshness caller-id identify state-purpose abandonment "
+                "machine-consent.marketing machine-opt-out recording"
+            ),
+        ),
+        ("marketing", "sms", "sms-hours sms-consent"),
+        ("service", "voice", "machine-consent.service recording"),
+        ("survey", "voice", "machine-consent.survey recording"),
+        ("transactional", "voice", "machine-consent.transactional recording"),
+        (
+            "collection",
+            "voice",
+            (
+                "machine-consent.collection collection.hours collection.attempts collection.rest "
+                "recording"
+            ),
+        ),
+        ("collection", "email", "collection.hours collection.opt-out"),
+        ("service", "sms", ""),
+    ],
+)
+def test_a_call_meets_the_rules_of_its_purpose_and_channel_and_no_others(
+    purpose: Purpose, channel: Channel, rules: str
+) -> None:
+    call = a_call(NEW_YORK, purpose=purpose, channel=channel, dialler="machine")
+    met = {f.rule.id for f in BOOK.decide(call).findings if f.rule.id.startswith("us.")}
+    assert met == {f"us.federal.{name}" for name in rules.split()}

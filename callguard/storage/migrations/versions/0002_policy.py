@@ -34,6 +34,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("proof", sa.Text(), nullable=True))
         table.add_column(sa.Column("actor", sa.Text(), nullable=True))
         table.add_column(sa.Column("until", types.Instant(), nullable=True))
+    op.create_index(op.f("ix_consents_tenant_id"), "consents", ["tenant_id", "subject"])
     op.create_table(
         "attempts",
         sa.Column("subject", sa.String(length=254), nullable=False),
