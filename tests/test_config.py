@@ -26,18 +26,21 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert settings.master_key == Path("/var/lib/callguard/master.key")
     assert settings.prompt_folder == Path("/var/lib/callguard/prompts")
     assert settings.object_folder == Path("/var/lib/callguard/objects")
+    assert settings.api_token == Path("/var/lib/callguard/api.token")
     assert settings.web.host == "127.0.0.1"
 
 
 def test_paths_that_are_given_replace_those_below_data(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
-        'database = "sqlite:///x.db"\nmaster_key_file = "/k"\nprompts = "/p"\ndata = "/d"\n',
+        'database = "sqlite:///x.db"\nmaster_key_file = "/k"\nprompts = "/p"\ndata = "/d"\n'
+        '[web]\napi_token_file = "/t"\n',
     )
     assert settings.database_url == "sqlite:///x.db"
     assert settings.master_key == Path("/k")
     assert settings.prompt_folder == Path("/p")
     assert settings.object_folder == Path("/d/objects")
+    assert settings.api_token == Path("/t")
 
 
 def test_the_shipped_packs_count_unless_they_are_left_out(tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
 """The verbs that a dialogue with one channel uses."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from callguard.agi.environment import AgiEnvironment
 from callguard.agi.link import ChannelDead, Link
-from callguard.agi.wire import AgiError, RemoteProtocolError, Reply, build_command
+from callguard.agi.wire import (
+    AgiError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    Reply,
+    build_command,
+)
 
 
 class CommandRefused(AgiError):  # noqa: N818 - says what happened
@@ -63,6 +70,14 @@ class AgiSession:
     async def set_variable(self, name: str, value: str) -> None:
         """Sets a channel variable or writes a dialplan function."""
         await self._ask("SET VARIABLE", name, value)
+
+    async def set_variables(self, values: Mapping[str, str]) -> None:
+        """Sets several channel variables in one step, with the function ARRAY. No value may hold
+        a comma, which would end it."""
+        for name, value in values.items():
+            if "," in value or "|" in value:
+                raise LocalProtocolError(f"the value of {name} would be taken for two")
+        await self._ask("SET VARIABLE", f"ARRAY({','.join(values)})", ",".join(values.values()))
 
     async def get_variable(self, name: str) -> str | None:
         """The value of a channel variable or function; None where it is not set."""

@@ -6,17 +6,20 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callguard.contacts.contact import NOTHING_KNOWN, Contact
+from callguard.storage.lookup import Lookup
 from callguard.storage.schema import contacts
 
-_ONE = select(contacts.c.known).where(
-    contacts.c.tenant_id == bindparam("tenant"), contacts.c.subject == bindparam("subject")
+_ONE = Lookup(
+    select(contacts.c.known).where(
+        contacts.c.tenant_id == bindparam("tenant"), contacts.c.subject == bindparam("subject")
+    )
 )
 
 
 def read(connection: Connection, tenant: str, subject: str) -> Contact:
     """What is known of a subject. Raises ContactError where it cannot be read."""
-    known = connection.execute(_ONE, {"tenant": tenant, "subject": subject}).scalar()
-    return NOTHING_KNOWN if known is None else Contact.read(known)
+    found = _ONE.rows(connection, {"tenant": tenant, "subject": subject})
+    return Contact.read(found[0][0]) if found else NOTHING_KNOWN
 
 
 def change(
@@ -28,8 +31,8 @@ def change(
     at: datetime,
 ) -> Contact:
     """Applies ``step`` to what is known, in a writing transaction. Raises ContactError."""
-    row = connection.execute(_ONE, {"tenant": tenant, "subject": subject}).one_or_none()
-    after = step(NOTHING_KNOWN if row is None else Contact.read(row.known))
+    row = next(iter(_ONE.rows(connection, {"tenant": tenant, "subject": subject})), None)
+    after = step(NOTHING_KNOWN if row is None else Contact.read(row[0]))
     values = {"known": after.stored(), "updated_at": at}
     if row is None:
         connection.execute(insert(contacts).values(tenant_id=tenant, subject=subject, **values))

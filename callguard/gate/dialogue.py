@@ -4,7 +4,6 @@ A dialplan trusts nothing but an explicit ``allow``, so leaving without an answe
 outbound call and connects an inbound one unrecorded, as the failure table has it.
 """
 
-import asyncio
 from functools import partial
 
 import structlog
@@ -50,13 +49,7 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
         _entered(gate, decision)
         await session.set_variable("CALLGUARD_VERDICT", "emergency")
         return
-    # The dialplan heeds the call id only beside a verdict, so it may be told while that is kept.
-    keeping = asyncio.ensure_future(_keep(gate, decision))
-    try:
-        await session.set_variable("CALLGUARD_CALL", decision.call.id)
-    finally:
-        kept = await keeping
-    if not kept:
+    if not await _keep(gate, decision):
         return
     if decision.verdict.allowed and not still_stands(gate, decision):
         release(gate, decision)
@@ -65,10 +58,11 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
         log.warning("overtaken_by_opt_out", call=decision.call.id)
         return
     _entered(gate, decision)
+    told = {"CALLGUARD_CALL": decision.call.id}
     if not decision.verdict.allowed:
-        await session.set_variable("CALLGUARD_CAUSE", str(decision.verdict.cause))
         await _offer_reason(gate, session, decision)
-    await session.set_variable("CALLGUARD_VERDICT", decision.verdict.decision)
+        told["CALLGUARD_CAUSE"] = str(decision.verdict.cause)
+    await session.set_variables(told | {"CALLGUARD_VERDICT": decision.verdict.decision})
 
 
 async def answered(gate: Gate, session: AgiSession) -> None:

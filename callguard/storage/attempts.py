@@ -10,13 +10,15 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, select, update
 
 from callguard.clock import Clock
 from callguard.policy.facts import Attempt
 from callguard.storage.grouped import GroupedReads
 from callguard.storage.journal import Row
+from callguard.storage.lookup import Lookup
 from callguard.storage.schema import attempts
+from callguard.storage.types import to_micros
 
 MOST = 1_000
 """Most earlier attempts to one subject that are looked at, the newest."""
@@ -156,25 +158,26 @@ def note_answered(
     )
 
 
-_EARLIER = (
-    select(attempts)
-    .where(attempts.c.subject == bindparam("subject"), attempts.c.at > bindparam("since"))
+_EARLIER = Lookup(
+    select(
+        attempts.c.call_id,
+        attempts.c.at,
+        attempts.c.tenant_id,
+        attempts.c.purpose,
+        attempts.c.channel,
+        attempts.c.campaign,
+        attempts.c.debt,
+        attempts.c.answered_at,
+    )
+    .where(
+        attempts.c.subject == bindparam("subject"),
+        attempts.c.at > bindparam("since", type_=BigInteger),
+    )
     .order_by(attempts.c.at.desc())
     .limit(MOST)
 )
 
 
 def _rows(connection: Connection, subject: str, since: datetime) -> dict[str, Attempt]:
-    rows = connection.execute(_EARLIER, {"subject": subject, "since": since})
-    return {
-        row.call_id: Attempt(
-            at=row.at,
-            tenant=row.tenant_id,
-            purpose=row.purpose,
-            channel=row.channel,
-            campaign=row.campaign,
-            debt=row.debt,
-            answered_at=row.answered_at,
-        )
-        for row in rows
-    }
+    found = _EARLIER.rows(connection, {"subject": subject, "since": to_micros(since)})
+    return {call_id: Attempt(*rest) for call_id, *rest in found}

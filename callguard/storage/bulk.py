@@ -27,9 +27,10 @@ def as_statements(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[State
     JSON cannot carry."""
     found = []
     for names, alike in groupby(rows, key=tuple):
-        if any(isinstance(table.c[name].type, LargeBinary) for name in names):
+        prepared = _prepared(table, names)
+        if prepared is None:
             return None
-        sql, columns = _prepared(table, names)
+        sql, columns = prepared
         values = [[bind(row[name]) for name, bind in columns] for row in alike]
         found.append((sql, json.dumps(values)))
     return found
@@ -38,8 +39,11 @@ def as_statements(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[State
 @lru_cache(maxsize=64)
 def _prepared(
     table: Table, names: tuple[str, ...]
-) -> tuple[str, tuple[tuple[str, Callable[[Any], Any]], ...]]:
-    """The statement, and how a value of each column is given to SQLite."""
+) -> tuple[str, tuple[tuple[str, Callable[[Any], Any]], ...]] | None:
+    """The statement, and how a value of each column is given to SQLite; None for columns of
+    bytes."""
+    if any(isinstance(table.c[name].type, LargeBinary) for name in names):
+        return None
     compiled = insert(table).compile(dialect=_DIALECT, column_keys=list(names))
     assert compiled.positiontup is not None
     columns = []

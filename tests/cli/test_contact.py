@@ -136,7 +136,7 @@ def test_the_gate_heeds_it_from_the_next_call_on(acme: CommandLine) -> None:
         ((), "say what is known"),
         (("--region", "XX"), "'XX' is not a region"),
         (("--region", ""), "is not a region"),
-        (("--subdivision", "US-Florida"), "'US-Florida' is no ISO 3166-2 code"),
+        (("--subdivision", "US-Florida"), "'US-FLORIDA' is no ISO 3166-2 code"),
         (("--subdivision", "US-ZZ"), "'US-ZZ' is no ISO 3166-2 code"),
         (("--subdivision", "FL"), "'FL' is no ISO 3166-2 code"),
         (("--region", "CA", "--subdivision", "US-CA"), "US-CA is not in CA"),
@@ -312,7 +312,7 @@ def test_a_file_that_is_not_there_is_one_line(acme: CommandLine, tmp_path: Path)
 def test_where_the_database_is_held_it_is_said_what_is_kept(
     acme: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callguard.storage.database.BUSY_MS", 20)
+    monkeypatch.setattr("callguard.storage.pragmas.BUSY_MS", 20)
     file = write(acme, f"number,kind\n{ANN},business\n")
     locker = sqlite3.connect(acme.data / "callguard.db", isolation_level=None)
     locker.execute("BEGIN IMMEDIATE")

@@ -78,7 +78,7 @@ def test_a_database_address_that_is_unknown_is_one_line(blank: CommandLine) -> N
 def test_a_database_that_another_process_holds_is_one_line_without_its_statement(
     acme: CommandLine, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callguard.storage.database.BUSY_MS", 20)
+    monkeypatch.setattr("callguard.storage.pragmas.BUSY_MS", 20)
     locker = sqlite3.connect(acme.data / "callguard.db", isolation_level=None)
     locker.execute("BEGIN IMMEDIATE")
     said = acme(*command)

@@ -76,8 +76,8 @@ async def verdict(home: House, number: str = PARTY, caller: str = "200", **query
     asked = {"pbx": "asterisk", "tenant": "acme", "purpose": "service", "number": number, **query}
     script = f"outbound?{urlencode(asked)}"
     said = await ask(home.pbx, script, uniqueid=f"99.{next(_CHANNELS)}", caller=caller)
-    told = [line.split('"')[3] for line in said if '"CALLGUARD_VERDICT"' in line]
-    return told[0] if told else "none"
+    told = [line.split('"')[3] for line in said if "CALLGUARD_VERDICT" in line]
+    return told[0].rpartition(",")[2] if told else "none"
 
 
 def blocked_calls(home: House) -> list[dict[str, Any]]:

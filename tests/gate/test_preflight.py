@@ -143,6 +143,21 @@ class TestACount:
         assert verdicts(await counted(preflight, PARTY, OTHER)) == ["block", "allow"]
         assert gate.calls.all() == ()
 
+    async def test_counts_the_first_of_a_number_first_however_long_it_takes(
+        self, preflight: Preflight, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = [PARTY, "020 7946 0123", OTHER, PARTY, "+44 20 7946 0123"]
+        waits = iter((40, 30, 20, 10, 0))
+
+        async def uneven(gate: Gate, request: Request, **how: Any) -> Decision:
+            for _ in range(next(waits)):
+                await asyncio.sleep(0)
+            return await decide(gate, request, **how)
+
+        monkeypatch.setattr(module, "decide", uneven)
+        told = await counted(preflight, *asked)
+        assert verdicts(told) == ["allow", "allow", "allow", "allow", "block"]
+
     async def test_of_many_at_once_lets_no_more_pass_than_are_allowed(
         self, gate: Gate, preflight: Preflight
     ) -> None:
@@ -209,6 +224,7 @@ class TestAVerdictThatIsNotKept:
         assert (told[0].rules, told[0].cause) == (("gate.durable",), NO_GATE)
         assert told[0].call is None
         assert gate.counts.not_durable == 2
+        assert gate.counts.verdicts == {("outbound", "allow"): 1}
         await gate.journal.write(lambda _: None)
         assert {row["subject"] for row in rows(gate, attempts)} == {OTHER}
         left = [row for row in rows(gate, calls) if row["subject"] == PARTY]

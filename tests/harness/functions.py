@@ -84,6 +84,9 @@ class ChannelNames:
             self._channel.variables.set(target, value)
         elif match[1] == "GLOBAL":
             self._exchange.globals[match[2]] = value
+        elif match[1] == "ARRAY":
+            for name, one in zip(match[2].split(","), value.split(","), strict=True):
+                self.assign(name, one)
         elif match[1] == "CDR" and match[2] in {"userfield", "accountcode", "amaflags"}:
             setattr(self._exchange.record_of(self._channel), match[2], value)
         elif match[1] == "CDR":

@@ -75,22 +75,24 @@ BY_REGION = [
 
 
 @pytest.mark.parametrize(
-    ("subject", "own", "duties"),
+    ("subject", "own", "home", "duties"),
     [
-        (NEW_YORK, NEW_YORK, set()),
-        (NEW_YORK, HERE, {NOTICE}),
-        (LONDON, NEW_YORK, {NOTICE}),
-        (LONDON, BERLIN, {NOTICE, ASK}),
-        (BERLIN, HERE, {NOTICE, ASK}),
-        (PARIS, BERLIN, {NOTICE, ASK, NEVER}),
-        (BERLIN, PARIS, {NOTICE, ASK, NEVER}),
+        (NEW_YORK, NEW_YORK, "US", set()),
+        (NEW_YORK, NEW_YORK, "GB", {NOTICE}),
+        (NEW_YORK, HERE, "GB", {NOTICE}),
+        (LONDON, NEW_YORK, "US", {NOTICE}),
+        (LONDON, BERLIN, "GB", {NOTICE, ASK}),
+        (LONDON, HERE, "DE", {NOTICE, ASK}),
+        (BERLIN, HERE, "GB", {NOTICE, ASK}),
+        (PARIS, BERLIN, "DE", {NOTICE, ASK, NEVER}),
+        (BERLIN, PARIS, "FR", {NOTICE, ASK, NEVER}),
     ],
 )
 @pytest.mark.parametrize("direction", ["outbound", "inbound"])
 def test_the_law_of_both_ends_holds_and_the_strictest_wins(
-    subject: str, own: str, duties: set[Obligation], direction: str
+    subject: str, own: str, home: str, duties: set[Obligation], direction: str
 ) -> None:
-    facts = a_call(subject, caller=own, direction=direction)  # type: ignore[arg-type]  # both are directions
+    facts = a_call(subject, caller=own, home_region=home, direction=direction)  # type: ignore[arg-type]  # both are directions
     verdict = evaluate(facts, BY_REGION)
     assert verdict.allowed
     assert verdict.obligations == duties

@@ -293,7 +293,7 @@ def test_an_address_in_no_known_country_meets_no_law_of_the_union() -> None:
         (DUBLIN, "+12125550199", "US", True),
         (NEW_YORK, DUBLIN, "US", True),
         (NEW_YORK, "anonymous", "IE", True),
-        (NEW_YORK, "+12125550199", "IE", False),
+        (NEW_YORK, "+12125550199", "IE", True),
     ],
 )
 def test_a_recording_is_told_where_either_end_is_in_the_union(
