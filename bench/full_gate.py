@@ -1,6 +1,5 @@
 """callguard's full durable gate, as a server for the bench: AGI in, policy, one commit, AGI out."""
 
-import gc
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,7 @@ from callguard.gate.room import Gate
 from callguard.optout.image import OptOutImage
 from callguard.policy.packs import shipped_packs
 from callguard.recording.recorder import OpenRecording
-from callguard.service import GC_THRESHOLDS
+from callguard.service import spare_the_old
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
 from callguard.storage.dictation import Dictation
@@ -93,11 +92,11 @@ async def _serve(pipe: Connection, folder: Path) -> None:
 
     async def handle(session: AgiSession) -> None:
         await answer(gate, session)
+        # Nobody hangs up here, and calls that never end would pile up.
+        gate.calls.end("bench", session.env.values["agi_uniqueid"])
 
     server = AgiServer(handler=handle, limits=AgiLimits(), allow=Agi().networks)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    spare_the_old()
     writer = journal.start()
     pipe.send(await server.start("127.0.0.1", 0))
     await writer

@@ -19,11 +19,18 @@ def evaluate(facts: CallFacts, rules: Sequence[Rule]) -> Verdict:
     only an emergency call's does: then its obligations alone hold. Raises KeyError for a rule of
     an unknown kind (loading a pack refuses those).
     """
+    reached = [rule for rule in rules if rule.scope.reaches(facts)]
+    reached.sort(key=_by_id)
+    return judge(facts, reached)
+
+
+def judge(facts: CallFacts, reached: Sequence[Rule]) -> Verdict:
+    """As ``evaluate``, for rules in order of their ids that are known to reach the call."""
     days = facts.days
     findings = [
         _find(rule, facts)
-        for rule in sorted(rules, key=_by_id)
-        if rule.scope.covers(facts) and rule.in_force_on_any(days)
+        for rule in reached
+        if rule.in_force_on_any(days) and (not rule.scope.more or rule.scope.covers(facts))
     ]
     overriding = [finding for finding in findings if finding.overrides]
     if overriding:
@@ -32,7 +39,7 @@ def evaluate(facts: CallFacts, rules: Sequence[Rule]) -> Verdict:
         allowed=not any(finding.blocks for finding in findings),
         findings=tuple(findings),
         obligations=_NOTHING.union(
-            *(f.obligations for f in overriding or findings if f.obligations)
+            *[f.obligations for f in overriding or findings if f.obligations]
         ),
         emergency=bool(overriding),
     )

@@ -109,7 +109,7 @@ def parse_number(raw: str, home_region: str) -> Number:
     return _parsed(raw, home_region)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _parsed(raw: str, home_region: str) -> Number:
     whole = _bare(raw)
     if whole.lower() in _ANONYMOUS:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel
 
-from callguard.policy.evaluate import evaluate
+from callguard.policy.evaluate import judge
 from callguard.policy.facts import CallFacts
 from callguard.policy.kinds import attempts, cooling_off
 from callguard.policy.period import Period
@@ -81,7 +81,7 @@ class Rulebook:
 
     def decide(self, facts: CallFacts) -> Verdict:
         """The verdict on a call by all these rules."""
-        return evaluate(facts, self._reached(facts))
+        return judge(facts, self._reached(facts))
 
     def _reached(self, facts: CallFacts) -> tuple[Rule, ...]:
         """Those rules that reach calls of this sort between these places, which are few sorts."""

@@ -23,8 +23,8 @@ from callguard.storage.types import to_micros
 MOST = 1_000
 """Most earlier attempts to one subject that are looked at, the newest."""
 
-REMEMBERED_S = 120.0
-"""How long a claim is remembered beside its row: longer than any commit or reading may take."""
+REMEMBERED_S = 10.0
+"""How long a claim is remembered beside its row: longer than a commit and a reading may take."""
 
 BOUND = 200_000
 """Most claims remembered at once."""

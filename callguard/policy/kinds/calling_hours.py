@@ -1,6 +1,7 @@
 """Calls only within the hours of the day, by the subject's own clock and calendar."""
 
 import re
+from collections.abc import Sequence
 from datetime import date, datetime
 from functools import cached_property, lru_cache
 from typing import Annotated
@@ -90,6 +91,11 @@ class Settings(KindSettings):
         """The hours of a holiday."""
         return Hours(self.on_holiday)
 
+    @cached_property
+    def told(self) -> dict[tuple[int, tuple[str, ...]], Found]:
+        """What was found lately, by the minute since 1970 and the zones."""
+        return {}
+
     def _named(self, day: str) -> Ranges:
         if day in self.hours:
             return self.hours[day]
@@ -97,6 +103,15 @@ class Settings(KindSettings):
             if day in _GROUPS[group] and group in self.hours:
                 return self.hours[group]
         return ()
+
+
+WHOLE_MINUTES = 1973
+"""Since that year every zone is whole minutes off UTC."""
+
+TOLD = 1_024
+"""Most findings that one rule remembers."""
+
+_NO_ZONE = unknown("the subject's time zone is not known")
 
 
 class Hours:
@@ -111,9 +126,21 @@ class Hours:
 
 
 def find(settings: Settings, facts: CallFacts) -> Found:
-    local = local_times(facts.at, (settings.zone,)) if settings.zone else facts.local
-    if not local:
-        return unknown("the subject's time zone is not known")
+    zones = (settings.zone,) if settings.zone else facts.place.zones
+    if not zones:
+        return _NO_ZONE
+    if facts.at.year < WHOLE_MINUTES:
+        return _found(settings, local_times(facts.at, zones))
+    sort = (int(facts.at.timestamp()) // 60, zones)
+    found = settings.told.get(sort)
+    if found is None:
+        if len(settings.told) >= TOLD:
+            settings.told.clear()
+        found = settings.told[sort] = _found(settings, local_times(facts.at, zones))
+    return found
+
+
+def _found(settings: Settings, local: Sequence[datetime]) -> Found:
     for moment in local:
         hours, name = hours_of(settings, moment)
         if moment.hour * 60 + moment.minute not in hours:

@@ -25,12 +25,14 @@ class Settings(KindSettings):
 def find(settings: Settings, facts: CallFacts) -> Found:
     if not facts.consents:
         return settings.none
-    given = [g for g in facts.consents if g.purpose == settings.consent]
-    faults = [(g, _fault(settings, g, facts)) for g in given]
-    for consent, fault in faults:
+    faults = []
+    for given in facts.consents:
+        if given.purpose != settings.consent:
+            continue
+        fault = _fault(settings, given, facts)
         if fault is None:
-            day = consent.granted_at.date()
-            return passed(f"consent to {settings.consent} of {day} stands")
+            return passed(f"consent to {settings.consent} of {given.granted_at.date()} stands")
+        faults.append((given, fault))
     if not faults:
         return settings.none
     newest, fault = max(faults, key=lambda pair: pair[0].granted_at)
