@@ -15,6 +15,10 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+API = "api"
+"""In place of an Asterisk's name: calls that a program counted through the API."""
+
+
 class ConfigError(ValueError):
     """Settings that cannot be used; one line that says which and why."""
 
@@ -147,6 +151,8 @@ class Settings(_Section):
         names = [pbx.name for pbx in value]
         if len(set(names)) != len(names):
             raise ValueError("two Asterisks have one name")
+        if API in names:
+            raise ValueError(f"no Asterisk is called {API!r}: so are calls that the API counted")
         return value
 
     @property

@@ -142,3 +142,10 @@ def test_a_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
 def test_networks_of_both_families_are_understood(tmp_path: Path) -> None:
     settings = load(tmp_path, '[agi]\nallow = ["192.0.2.0/24", "2001:db8::/32"]')
     assert [network.version for network in settings.agi.networks] == [4, 6]
+
+
+def test_no_asterisk_has_the_name_of_the_api(tmp_path: Path) -> None:
+    file = tmp_path / "callguard.toml"
+    file.write_text(ASTERISK + 'name = "api"\nsecret_file = "/x"\n')
+    with pytest.raises(ConfigError, match="no Asterisk is called 'api'"):
+        Settings.load(file)

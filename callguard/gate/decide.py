@@ -66,7 +66,9 @@ async def decide(
             attempt = _attempt(request, tenant, purpose, moment)
             claim = Claim(call_id, parties.subject.key, attempt)
         try:
-            facts = await _gather(known, request, tenant, parties, purpose, moment, claim)
+            facts = await _gather(
+                known, request, tenant, parties, purpose, moment, claim, live=at is None
+            )
         except (SQLAlchemyError, TimeoutError, ContactError) as error:
             reason = f"what is known of the subject could not be read: {one_line(error)}"
             outbound = request.direction == "outbound"
@@ -162,8 +164,11 @@ async def _gather(
     purpose: Purpose,
     at: datetime,
     claim: Claim | None,
+    *,
+    live: bool,
 ) -> CallFacts:
-    """Raises SQLAlchemyError, TimeoutError or ContactError; then nothing is counted."""
+    """Raises SQLAlchemyError, TimeoutError or ContactError; then nothing is counted. ``live`` is
+    whether the call is decided for this moment and no other."""
     subject, outbound = parties.subject, request.direction == "outbound"
     campaign = request.campaign or None
     dossier = NOTHING_KEPT
@@ -204,7 +209,23 @@ async def _gather(
     if tenant is None or not outbound or not subject.known or parties.emergency:
         return facts
     attempts = await _attempts(known, tenant, facts, claim)
-    return facts if attempts == () else replace(facts, attempts=attempts)
+    if not attempts and attempts is not None:
+        return facts
+    return replace(facts, attempts=_no_later(attempts, at) if live else attempts)
+
+
+def _no_later(attempts: tuple[Attempt, ...] | None, at: datetime) -> tuple[Attempt, ...] | None:
+    """What lies after this moment was placed before the clock was set back: it counts as of now."""
+    if attempts is None or all(max(a.at, a.answered_at or a.at) <= at for a in attempts):
+        return attempts
+    return tuple(
+        replace(
+            attempt,
+            at=min(attempt.at, at),
+            answered_at=attempt.answered_at and min(attempt.answered_at, at),
+        )
+        for attempt in attempts
+    )
 
 
 async def _attempts(

@@ -17,6 +17,7 @@ from typing import Final, Generic, Literal, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from callguard.config import API
 from callguard.gate.callbook import NOT_GIVEN, Call, withdraw
 from callguard.gate.decide import Decision, decide, release, still_stands
 from callguard.gate.parties import find_tenant, parties_of
@@ -28,7 +29,7 @@ from callguard.storage.journal import NotDurableError
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-PBX: Final = "api"
+PBX: Final = API
 """What the rows of counted verdicts name in place of an Asterisk."""
 
 IN_FLIGHT: Final = 16

@@ -272,3 +272,24 @@ effective_from = 2020-01-01
 
 def test_an_unknown_contact_is_nobody_in_particular() -> None:
     assert Contact() == Contact.read({})
+
+
+@virtual_time
+async def test_a_clock_that_was_set_back_opens_no_cap(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        under(home, CAP)
+        later = current_clock().now() + timedelta(minutes=9)
+        rows = [
+            {
+                "subject": PARTY,
+                "at": later,
+                "call_id": f"c{number}",
+                "tenant_id": "acme",
+                "purpose": "service",
+                "channel": "voice",
+            }
+            for number in range(3)
+        ]
+        with home.service.database.writing() as connection:
+            connection.execute(insert(attempts), rows)
+        assert await verdict(home) == "block"
