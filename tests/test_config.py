@@ -145,7 +145,5 @@ def test_networks_of_both_families_are_understood(tmp_path: Path) -> None:
 
 
 def test_no_asterisk_has_the_name_of_the_api(tmp_path: Path) -> None:
-    file = tmp_path / "callguard.toml"
-    file.write_text(ASTERISK + 'name = "api"\nsecret_file = "/x"\n')
     with pytest.raises(ConfigError, match="no Asterisk is called 'api'"):
-        Settings.load(file)
+        load(tmp_path, '[[asterisk]]\nname = "api"\nsecret_file = "/x"\n')

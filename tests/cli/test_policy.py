@@ -243,7 +243,11 @@ def test_a_rule_is_shown_as_json(mine: CommandLine) -> None:
     assert found["scope"]["subdivisions"] == ["US-CA", "US-FL"]
     assert found["scope"]["ends"] == "either"
     assert found["unless"]["valid"] == "12mo"
-    assert found["unless"]["relationships"][0] == {"kind": "purchase", "within": "18mo"}
+    assert found["unless"]["relationships"][0] == {
+        "kind": "purchase",
+        "within": "18mo",
+        "ever": False,
+    }
     assert (found["verified_on"], found["effective_to"]) == ("2026-11-21", None)
     assert found["file"] == f"{mine.folder}/packs/mine.toml:16"
 
