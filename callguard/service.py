@@ -56,7 +56,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 FEED_S = 0.25
-GC_THRESHOLDS = (20_000, 20, 1_000_000)
+GC_THRESHOLDS = (2_000, 4, 1_000_000)
 TIDY_S = 60.0
 TIDY_AT_LAST = 10
 """After so many times of finding calls at the gate, memory is tidied all the same."""

@@ -96,7 +96,8 @@ def _exemption(exemption: Exemption | None) -> str:
         ways.append(f"consent to {exemption.consent}{valid}{proof}")
     for tie in exemption.relationships if exemption is not None else ():
         within = f", or one that ended within {tie.within}" if tie.within else ""
-        ways.append(f"a {tie.kind} that is not over{within}")
+        over = ", or one that ever was" if tie.ever else within
+        ways.append(f"a {tie.kind} that is not over{over}")
     return "; or ".join(ways) or "nobody"
 
 
