@@ -117,7 +117,7 @@ class Policy(_Section):
 class Limits(_Section):
     """How long the gate waits."""
 
-    durable_s: Seconds = 2.0
+    durable_s: Annotated[float, Field(gt=0, le=5)] = 2.0
     lease_s: Annotated[float, Field(gt=0, le=1)] = 1.0
     watchdog_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
 

@@ -11,8 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from callguard.gate.room import Gate
 from callguard.optout.events import after
 from callguard.optout.image import PAGE
+from callguard.storage.attempts import note_answered
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
+from callguard.storage.journal import NotDurableError
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +43,12 @@ class Follower:
             await asyncio.sleep(REFRESH_S)
             await self._try("opt_outs", self._follow_opt_outs)
             await self._try("tenants", self._follow_tenants)
+            await self._try("conversations", self._keep_conversations)
 
     async def _try(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
-        except (SQLAlchemyError, TimeoutError) as error:
+        except (SQLAlchemyError, TimeoutError, NotDurableError) as error:
             if what not in self._unread:
                 log.error("refresh_failed", of=what, reason=one_line(error))
             self._unread.add(what)
@@ -63,6 +66,13 @@ class Follower:
             if len(page) < PAGE:
                 self._gate.opt_outs_read_at = at
                 return
+
+    async def _keep_conversations(self) -> None:
+        """Those whose own writing failed, or is under way: written twice they are the same."""
+        for conversation in self._gate.attempts.unkept():
+            note = partial(note_answered, conversation=conversation)
+            await self._gate.journal.write(note)
+            self._gate.attempts.kept(conversation)
 
     async def _follow_tenants(self) -> None:
         await self._database.read(self._gate.tenants.refresh)

@@ -143,9 +143,8 @@ class Service:
             raise ServiceError(str(error)) from error
         except SQLAlchemyError as error:
             raise ServiceError(f"the database cannot be read: {one_line(error)}") from error
-        reads = GroupedReads(
-            self.database, timeout=settings.limits.durable_s, inline=self.database.reader()
-        )
+        self._reader = self.database.reader()
+        reads = GroupedReads(self.database, timeout=settings.limits.durable_s, inline=self._reader)
         self.recordings = CallRecordings(self.recorder, self.sealer, self.pbxs)
         self.keepers = {
             pbx.name: CallRecordKeeper(
@@ -241,8 +240,11 @@ class Service:
                         await self._close_doors()
                 raise
         finally:
-            await self.journal.close()
-            self.database.close()
+            try:
+                await self.journal.close()
+            finally:
+                self._reader.close()
+                self.database.close()
 
     async def _open_doors(self) -> None:
         agi, web = self.settings.agi, self.settings.web

@@ -61,6 +61,23 @@ class Contact:
         found: dict[str, object] = _STORED.dump_python(self, mode="json", exclude_defaults=True)
         return found
 
+    def by(self, now: datetime) -> "Contact":
+        """As it counts now, whatever the clock says: a refusal, a restriction or a withdrawal that
+        lies ahead was entered before the clock was set back."""
+        if not (self.refusals or self.restricted_since or self.consents):
+            return self
+        return replace(
+            self,
+            refusals=tuple(replace(no, at=min(no.at, now)) for no in self.refusals),
+            consents=tuple(
+                replace(given, until=min(given.until, now))
+                if given.withdrawn and given.until is not None
+                else given
+                for given in self.consents
+            ),
+            restricted_since=self.restricted_since and min(self.restricted_since, now),
+        )
+
     def placed(self, region: str | None, subdivision: str | None, zone: str | None) -> "Contact":
         """With what is given set, and the rest as it was. Raises ContactError."""
         if region is not None and region not in SUPPORTED_REGIONS:
@@ -74,12 +91,13 @@ class Contact:
             region = country
         if zone is not None:
             check_zone(zone)
-        moved = region is not None and region != self.region
+        abroad = None not in (region, self.region) and region != self.region
+        elsewhere = None not in (subdivision, self.subdivision) and subdivision != self.subdivision
         return replace(
             self,
             region=region or self.region,
-            subdivision=subdivision or (None if moved else self.subdivision),
-            zone=zone or (None if moved else self.zone),
+            subdivision=subdivision or (None if abroad else self.subdivision),
+            zone=zone or (None if abroad or elsewhere else self.zone),
         )
 
     def related(self, kind: RelationKind, since: datetime, until: datetime | None) -> "Contact":
@@ -116,7 +134,7 @@ class Contact:
         return replace(
             self,
             consents=tuple(
-                replace(given, until=at)
+                replace(given, until=at, withdrawn=True)
                 if given.purpose == purpose and (given.until is None or given.until > at)
                 else given
                 for given in self.consents
@@ -128,6 +146,8 @@ def check_zone(zone: str) -> None:
     """Raises ContactError unless there is such a time zone."""
     try:
         ZoneInfo(zone)
+        if "/" not in zone and zone != "UTC":
+            raise ValueError("a machine's own name for a zone")
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ContactError(f"there is no time zone {zone!r}") from error
 

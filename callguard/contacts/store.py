@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from callguard.contacts.contact import NOTHING_KNOWN, Contact
+from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
 from callguard.storage.lookup import Lookup
 from callguard.storage.schema import contacts
 
@@ -18,8 +18,16 @@ _ONE = Lookup(
 
 def read(connection: Connection, tenant: str, subject: str) -> Contact:
     """What is known of a subject. Raises ContactError where it cannot be read."""
-    found = _ONE.rows(connection, {"tenant": tenant, "subject": subject})
-    return Contact.read(found[0][0]) if found else NOTHING_KNOWN
+    row = _row(connection, tenant, subject)
+    return NOTHING_KNOWN if row is None else Contact.read(row[0])
+
+
+def _row(connection: Connection, tenant: str, subject: str) -> tuple[object, ...] | None:
+    try:
+        found = _ONE.rows(connection, {"tenant": tenant, "subject": subject})
+    except ValueError as error:
+        raise ContactError(f"a contact cannot be read: {error}") from error
+    return found[0] if found else None
 
 
 def change(
@@ -31,7 +39,7 @@ def change(
     at: datetime,
 ) -> Contact:
     """Applies ``step`` to what is known, in a writing transaction. Raises ContactError."""
-    row = next(iter(_ONE.rows(connection, {"tenant": tenant, "subject": subject})), None)
+    row = _row(connection, tenant, subject)
     after = step(NOTHING_KNOWN if row is None else Contact.read(row[0]))
     values = {"known": after.stored(), "updated_at": at}
     if row is None:

@@ -93,7 +93,10 @@ async def decide(
     )
     rows = [Row(calls, _values(call, request, tenant, verdict, parties))]
     if claim is not None:
-        rows.append(as_row(claim, expires_at(moment, days_kept(tenant, "attempt"))))
+        # No retention makes an attempt forgotten that a rule still counts.
+        counted = known.policy.common.counts_until(moment)
+        kept = expires_at(moment, days_kept(tenant, "attempt"))
+        rows.append(as_row(claim, max(kept, counted)))
     wishes = facts.opt_outs if facts is not None else ()
     return Decision(tenant, verdict, call, tuple(rows), wishes, claim, facts)
 
@@ -139,7 +142,8 @@ def _undecidable(
         reason = f"no tenant {named} is known"
         return refusal("gate.tenant", reason) if outbound else unrecorded("gate.tenant", reason)
     if purpose is None:
-        return refusal("gate.purpose", f"{request.purpose[:32]!r} is not a purpose")
+        reason = f"{request.purpose[:32]!r} is not a purpose"
+        return refusal("gate.purpose", reason) if outbound else unrecorded("gate.purpose", reason)
     if outbound and (stale := known.stale_opt_outs()) is not None:
         return refusal("gate.opt-outs", f"opt-outs could not be read for {stale:.0f} s")
     return None
@@ -176,7 +180,7 @@ async def _gather(
     if tenant is not None and not parties.emergency:
         counted = campaign if request.dialler == "machine" else None
         dossier = await read_dossier(known.reads, tenant.id, subject.key, counted, at)
-    contact = dossier.contact
+    contact = dossier.contact.by(at) if live else dossier.contact
     facts = CallFacts(
         at=at,
         tenant=tenant.id if tenant else "",

@@ -17,7 +17,7 @@ from callguard.gate.request import read_request
 from callguard.gate.room import Gate
 from callguard.ids import is_call_id
 from callguard.policy.numbers import mask
-from callguard.storage.attempts import note_answered
+from callguard.storage.attempts import Conversation, note_answered
 from callguard.storage.journal import NotDurableError
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ async def answered(gate: Gate, session: AgiSession) -> None:
         gate.counts.fault("answered_without_verdict")
         log.warning("answered_without_verdict", call=call_id[:36])
         return
-    _conversation(gate, call)
+    await _conversation(gate, call)
     tenant = gate.tenants.get(call.tenant)
     if tenant is None:
         return
@@ -83,19 +83,20 @@ async def answered(gate: Gate, session: AgiSession) -> None:
         await session.set_variable("CALLGUARD_AFTER", "end")
 
 
-def _conversation(gate: Gate, call: Call) -> None:
-    """From here on the attempt is a conversation, which some rules count apart."""
-    at = gate.clock.now()
-    gate.attempts.answered(call.subject, call.id, at)
-    gate.journal.post(
-        work=partial(
-            note_answered,
-            subject=call.subject,
-            placed_at=call.decided_at,
-            call_id=call.id,
-            at=at,
-        )
-    )
+async def _conversation(gate: Gate, call: Call) -> None:
+    """From here on the attempt is a conversation, which some rules count apart. What cannot be
+    kept is tried again by the follower, and counts meanwhile."""
+    if not call.subject:
+        return
+    conversation = Conversation(call.subject, call.decided_at, call.id, gate.clock.now())
+    gate.attempts.answered(conversation)
+    note = partial(note_answered, conversation=conversation)
+    try:
+        await gate.journal.write(note, timeout=gate.durable_s)
+    except NotDurableError as error:
+        log.error("conversation_not_durable", call=call.id, reason=str(error))
+    else:
+        gate.attempts.kept(conversation)
 
 
 async def inbound(gate: Gate, session: AgiSession) -> None:

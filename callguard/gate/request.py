@@ -46,7 +46,8 @@ def read_request(
         agent=query.get("agent", "")[:MAX_TEXT],
         account_code=values.get("agi_accountcode", ""),
         debt=query.get("debt", "")[:MAX_TEXT],
-        dialler="machine" if query.get("dialler") == "machine" else "agent",
+        # What is mistyped is the stricter of the two.
+        dialler="agent" if query.get("dialler", "") in ("", "agent") else "machine",
     )
 
 

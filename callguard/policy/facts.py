@@ -82,12 +82,14 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class GivenConsent:
     """A consent that stands. ``purpose`` is what it is to (``recording`` or a purpose of calls);
-    ``proof`` says where the evidence is; ``until`` is when it was said to end."""
+    ``proof`` says where the evidence is; ``until`` is when it was said to end, or when it was
+    ``withdrawn``."""
 
     purpose: str
     granted_at: datetime
     until: datetime | None = None
     proof: str | None = None
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

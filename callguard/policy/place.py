@@ -32,7 +32,9 @@ def place_of(
     if zone is not None:
         zones: tuple[str, ...] = (zone,)
     elif subdivision is not None and subdivision not in number.subdivisions:
-        zones = zones_of_state(subdivision) or zones_of(where)
+        # A territory has its own line in the tz database's table of countries.
+        tail = subdivision.partition("-")[2]
+        zones = zones_of_state(subdivision) or zones_of(tail) or zones_of(where)
     else:
         zones = number.zones if same else zones_of(where)
     return Place(where, subdivisions, zones, "contact")

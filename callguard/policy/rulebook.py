@@ -79,6 +79,11 @@ class Rulebook:
             default=None,
         )
 
+    def counts_until(self, moment: datetime) -> datetime:
+        """Until when any of these rules may look back at an attempt of that moment."""
+        looked = (RINGING.after(period.after(moment)) for period in self._looking_back.values())
+        return max(looked, default=moment)
+
     def decide(self, facts: CallFacts) -> Verdict:
         """The verdict on a call by all these rules."""
         return judge(facts, self._reached(facts))

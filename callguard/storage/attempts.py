@@ -39,6 +39,16 @@ class Claim:
     attempt: Attempt
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """An attempt that was answered at ``at``."""
+
+    subject: str
+    placed_at: datetime
+    call_id: str
+    at: datetime
+
+
 class AttemptCounters(Protocol):
     """The counters, local or shared by several nodes."""
 
@@ -56,8 +66,16 @@ class AttemptCounters(Protocol):
         """Takes back an attempt whose call was not placed."""
         ...
 
-    def answered(self, subject: str, call_id: str, at: datetime) -> None:
-        """Notes that an attempt became a conversation."""
+    def answered(self, conversation: Conversation) -> None:
+        """Notes that an attempt became a conversation, until ``kept`` says that this is durable."""
+        ...
+
+    def unkept(self) -> tuple[Conversation, ...]:
+        """The conversations that are not known to be durable."""
+        ...
+
+    def kept(self, conversation: Conversation) -> None:
+        """Says that a conversation is durable."""
         ...
 
 
@@ -70,6 +88,7 @@ class LocalAttempts:
         self._clock = clock
         self._claims: dict[str, dict[str, Attempt]] = {}
         self._order: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._unkept: dict[str, Conversation] = {}
 
     async def claim(self, claim: Claim, since: datetime | None) -> tuple[Attempt, ...]:
         found = await self.earlier(claim.subject, since) if since is not None else ()
@@ -82,16 +101,26 @@ class LocalAttempts:
     async def earlier(self, subject: str, since: datetime) -> tuple[Attempt, ...]:
         rows = await self._reads.ask(partial(_rows, subject=subject, since=since))
         found = {**rows, **self._claims.get(subject, {})}
+        for call_id in found.keys() & self._unkept.keys():
+            found[call_id] = replace(found[call_id], answered_at=self._unkept[call_id].at)
         return tuple(found.values())
 
     def release(self, claim: Claim) -> None:
         self._drop(claim.subject, claim.call_id)
         self._order.pop((claim.subject, claim.call_id), None)
 
-    def answered(self, subject: str, call_id: str, at: datetime) -> None:
-        claims = self._claims.get(subject, {})
+    def answered(self, conversation: Conversation) -> None:
+        call_id, claims = conversation.call_id, self._claims.get(conversation.subject, {})
         if call_id in claims:
-            claims[call_id] = replace(claims[call_id], answered_at=at)
+            claims[call_id] = replace(claims[call_id], answered_at=conversation.at)
+        if len(self._unkept) < BOUND:
+            self._unkept[call_id] = conversation
+
+    def unkept(self) -> tuple[Conversation, ...]:
+        return tuple(self._unkept.values())
+
+    def kept(self, conversation: Conversation) -> None:
+        self._unkept.pop(conversation.call_id, None)
 
     def _forget(self) -> None:
         """Drops claims whose rows any reading finds by now."""
@@ -143,18 +172,16 @@ def withdraw_attempt(
     )
 
 
-def note_answered(
-    connection: Connection, subject: str, placed_at: datetime, call_id: str, at: datetime
-) -> None:
-    """Writes that an attempt became a conversation."""
+def note_answered(connection: Connection, conversation: Conversation) -> None:
+    """Writes that an attempt became a conversation; writing it twice changes nothing."""
     connection.execute(
         update(attempts)
         .where(
-            attempts.c.subject == subject,
-            attempts.c.at == placed_at,
-            attempts.c.call_id == call_id,
+            attempts.c.subject == conversation.subject,
+            attempts.c.at == conversation.placed_at,
+            attempts.c.call_id == conversation.call_id,
         )
-        .values(answered_at=at)
+        .values(answered_at=conversation.at)
     )
 
 

@@ -103,6 +103,15 @@ class Database:
         connection.exec_driver_sql(f"PRAGMA busy_timeout={READER_BUSY_MS}")
         return connection
 
+    def log_bytes(self) -> int:
+        """How long the write-ahead log is."""
+        if not self.url.database or self.url.database == ":memory:":
+            return 0
+        try:
+            return Path(f"{self.url.database}-wal").stat().st_size
+        except OSError:
+            return 0
+
     def checkpoint(self, *, emptying: bool = True) -> None:
         """Moves SQLite's write-ahead log into the database; ``emptying`` also cuts it to nothing,
         so that purged rows are in neither, and waits for writers.

@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from callguard.storage.bulk import Statement
 from callguard.storage.scribe import LONGEST, SIZE, number, packed
+
+HUNG_S = 10.0
+"""A scribe that has not answered for so long is killed; whoever waits gave up long before."""
 
 REFUSED = ("IntegrityError", "DataError")
 """What one bad row causes, and not a database that fails."""
@@ -43,13 +45,16 @@ class Dictation:
         """Returns when the group is durable. Raises ScribeError."""
         try:
             texts = packed(*(text for statement in statements for text in statement))
-            reader, writer = await self._connected()
-            writer.write(number(len(statements)) + texts)
-            await writer.drain()
-            kind, told = await _text(reader), await _text(reader)
+            async with asyncio.timeout(HUNG_S):
+                reader, writer = await self._connected()
+                writer.write(number(len(statements)) + texts)
+                await writer.drain()
+                kind, told = await _text(reader), await _text(reader)
         except (OSError, EOFError, ValueError) as error:
-            self.close()
-            raise ScribeError(f"the writing process failed: {error}", failing=True) from error
+            # One that hangs must not commit after all what nobody counts on any more.
+            await self._end_it()
+            reason = str(error) or "it does not answer"
+            raise ScribeError(f"the writing process failed: {reason}", failing=True) from error
         except asyncio.CancelledError:
             self.close()  # an answer that nobody heard would be taken for the next group's
             raise
@@ -57,7 +62,8 @@ class Dictation:
             raise ScribeError(told, failing=kind not in REFUSED)
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._reader is None or self._writer is None:
+        if self._reader is None or self._writer is None or self._reader.at_eof():
+            self.close()
             self._reader, self._writer = await asyncio.open_connection(sock=self._start())
         return self._reader, self._writer
 
@@ -80,8 +86,19 @@ class Dictation:
         self._reader = self._writer = None
 
     def wait(self) -> None:
-        """Waits for the scribe's end, a little. For after ``close``, off the event loop."""
+        """Waits for the scribe's end, a little, then kills it. For after ``close``, off the event
+        loop."""
         if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
+
+    async def _end_it(self) -> None:
+        self.close()
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            await asyncio.to_thread(process.wait)

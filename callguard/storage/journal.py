@@ -37,6 +37,10 @@ CHECKPOINT_WRITES = 2_000
 """Writes after which the write-ahead log is moved into the database."""
 
 
+LONG_LOG = 64 * 1024 * 1024
+"""Bytes of the write-ahead log beyond which writing pauses until all of it is moved."""
+
+
 class NotDurableError(RuntimeError):
     """The write is not known to be on disk; whoever asked must act as if it had not happened."""
 
@@ -175,6 +179,9 @@ class Journal:
                 self._group_since = None
                 self._settle(group, results)
                 self._checkpoint_if_due(len(group))
+                if self._log_is_long():
+                    # With nobody writing meanwhile, so that SQLite begins the log anew.
+                    await loop.run_in_executor(self._checkpoints, self._move_log, True)
             if self._closing:
                 if self._dictation is not None:
                     self._dictation.close()
@@ -184,7 +191,13 @@ class Journal:
 
     async def _dictated(self, group: Sequence[_Write[object]]) -> list[object] | None:
         """What became of each write of a group of mere rows; None for any other group."""
-        if self._dictation is None or (statements := _statements(group)) is None:
+        if self._dictation is None:
+            return None
+        try:
+            statements = _statements(group)
+        except Exception:  # a value that is none: the thread finds out whose it is
+            return None
+        if statements is None:
             return None
         try:
             await self._dictation.commit(statements)
@@ -204,9 +217,15 @@ class Journal:
             loop = asyncio.get_running_loop()
             self._checkpoint = loop.run_in_executor(self._checkpoints, self._move_log)
 
-    def _move_log(self) -> None:
+    def _log_is_long(self) -> bool:
+        """Asked once in a while: a log that is written without a pause never begins anew."""
+        if self._since_checkpoint > 0:
+            return False
+        return self._database.log_bytes() > LONG_LOG
+
+    def _move_log(self, emptying: bool = False) -> None:
         try:
-            self._database.checkpoint(emptying=False)
+            self._database.checkpoint(emptying=emptying)
         except Exception as error:
             log.warning("checkpoint_failed", reason=one_line(error))
 

@@ -1,10 +1,12 @@
 """Selects that are asked for every call, made ready once."""
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import OperationalError
 
 _DIALECT = sqlite.dialect()
 
@@ -23,7 +25,8 @@ class Lookup:
         self._columns = tuple(_reader(column.type) for column in statement.selected_columns)
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """The rows, each a tuple in the order of the select. Raises what the driver raises."""
+        """The rows, each a tuple in the order of the select. Raises SQLAlchemyError, or ValueError
+        for a value that cannot be read."""
         if connection.dialect.name != "sqlite":
             return [tuple(row) for row in connection.execute(self._statement, dict(values))]
         given = {**self._fixed, **values}
@@ -31,6 +34,8 @@ class Lookup:
         try:
             cursor.execute(self._sql, [given[name] for name in self._names])
             found = cursor.fetchall()
+        except sqlite3.Error as error:
+            raise OperationalError(self._sql, None, error, hide_parameters=True) from error
         finally:
             cursor.close()
         if not found:

@@ -74,8 +74,9 @@ def serve(end: socket.socket, path: str) -> None:
             try:
                 connection = connection or _open(path)
                 _commit(connection, statements)
-            except (sqlite3.Error, ValueError) as error:
-                answer = (type(error).__name__, str(error))
+            except Exception as error:
+                kind = type(error) if isinstance(error, sqlite3.Error) else sqlite3.DataError
+                answer = (kind.__name__, str(error))
                 if connection is not None and not isinstance(error, sqlite3.IntegrityError):
                     connection.close()
                     connection = None

@@ -1,5 +1,6 @@
 """What may be known of a contact, and how it is kept."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -104,3 +105,35 @@ def test_what_cannot_be_read_is_told_in_one_line(known: object) -> None:
     with pytest.raises(ContactError, match="a contact cannot be read") as told:
         Contact.read(known)
     assert "\n" not in str(told.value)
+
+
+def test_who_moves_to_another_state_leaves_the_zone_behind() -> None:
+    there = NOTHING_KNOWN.placed(None, "US-CA", "America/Los_Angeles")
+    assert there.placed(None, "US-NY", None).zone is None
+    assert there.placed(None, "US-CA", None).zone == "America/Los_Angeles"
+
+
+def test_a_country_that_is_first_named_takes_no_zone_away() -> None:
+    assert NOTHING_KNOWN.placed(None, None, "Europe/Paris").placed("FR", None, None) == Contact(
+        region="FR", zone="Europe/Paris"
+    )
+
+
+def test_what_was_entered_before_the_clock_was_set_back_counts() -> None:
+    ahead, soon = NOON + timedelta(minutes=5), NOON + timedelta(days=30)
+    contact = (
+        NOTHING_KNOWN.granted(GivenConsent("marketing", NOON - timedelta(days=9)))
+        .withdrawn("marketing", ahead)
+        .granted(GivenConsent("recording", NOON - timedelta(days=9), soon))
+        .refused(ahead, None)
+    )
+    now = replace(contact, restricted_since=ahead).by(NOON)
+    assert [consent.until for consent in now.consents] == [NOON, soon]
+    assert now.refusals == (Refusal(NOON),)
+    assert now.restricted_since == NOON
+
+
+@pytest.mark.parametrize("zone", ["localtime", "posixrules", "Factory"])
+def test_a_machine_s_own_name_for_a_zone_is_none(zone: str) -> None:
+    with pytest.raises(ContactError, match="no time zone"):
+        NOTHING_KNOWN.placed(None, None, zone)

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
 from callguard.contacts.store import change, read
@@ -53,3 +54,23 @@ def test_a_row_that_somebody_else_spoiled_is_told_and_not_taken_for_nothing(
         connection.execute(insert(contacts).values(tenant_id=tenant, subject=SUBJECT, **spoiled))
     with database.reading() as connection, pytest.raises(ContactError):
         read(connection, tenant, SUBJECT)
+
+
+def test_a_row_that_is_no_json_is_told_and_not_taken_for_nothing(
+    database: Database, tenant: str
+) -> None:
+    with database.writing() as connection:
+        connection.execute(
+            text("INSERT INTO contacts VALUES (:tenant, :subject, '{', 1)"),
+            {"tenant": tenant, "subject": SUBJECT},
+        )
+    with database.reading() as connection, pytest.raises(ContactError, match="cannot be read"):
+        read(connection, tenant, SUBJECT)
+
+
+def test_a_table_that_is_gone_is_a_failure_of_the_database(database: Database, tenant: str) -> None:
+    with database.writing() as connection:
+        connection.execute(text("DROP TABLE contacts"))
+    with database.reading() as connection, pytest.raises(OperationalError) as failed:
+        read(connection, tenant, SUBJECT)
+    assert SUBJECT not in str(failed.value)

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,14 +14,18 @@ from callguard.contacts.contact import Contact
 from callguard.contacts.store import change
 from callguard.follower import REFRESH_S
 from callguard.gate.policy import Policy
-from callguard.policy.facts import GivenConsent
+from callguard.policy.facts import CallFacts, GivenConsent
+from callguard.policy.numbers import parse_number
 from callguard.policy.overrides import Override
-from callguard.policy.packs import parse_pack
+from callguard.policy.packs import parse_pack, shipped_packs
+from callguard.policy.place import place_of
+from callguard.storage.journal import NotDurableError
 from callguard.storage.schema import attempts, calls, campaign_days, contacts, tenants
 from callguard.tenants.rules import set_rule
+from callguard.tenants.store import set_retention
 from tests.gate.forged import ask
 from tests.harness.virtual import current_clock, virtual_time
-from tests.house import PARTY, House, furnish, house, serving, simulated_pbx
+from tests.house import DID, NOTICE, PARTY, House, furnish, house, serving, simulated_pbx
 
 OTHER = "+442079460150"
 CAP = """
@@ -293,3 +297,77 @@ async def test_a_clock_that_was_set_back_opens_no_cap(tmp_path: Path) -> None:
         with home.service.database.writing() as connection:
             connection.execute(insert(attempts), rows)
         assert await verdict(home) == "block"
+
+
+@virtual_time
+async def test_no_retention_makes_an_attempt_forgotten_that_a_rule_still_counts(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        under(home, CAP.replace('"60s"', '"30d"'))
+        with home.service.database.writing() as connection:
+            now = current_clock().now()
+            set_retention(connection, "acme", "attempt", 0, at=now, actor="test")
+        await asyncio.sleep(2 * REFRESH_S)
+        assert await verdict(home) == "allow"
+        (row,) = home.rows(attempts)
+    assert row["expires_at"] - row["at"] > timedelta(days=30)
+
+
+@virtual_time
+async def test_a_conversation_that_could_not_be_kept_counts_and_is_kept_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path) as home:
+        call = home.pbx.outbound(PARTY, tenant="acme", purpose="service")
+        await call.expect_verdict("allow")
+        journal = home.service.journal
+        with monkeypatch.context() as patched:
+            patched.setattr(journal, "write", not_durable)
+            await call.carrier_answers()
+            await call.hears_all(NOTICE)
+            await asyncio.sleep(1)
+        assert [row["answered_at"] for row in home.rows(attempts)] == [None]
+        since = current_clock().now() - timedelta(hours=1)
+        (attempt,) = await home.service.gate.attempts.earlier(PARTY, since)
+        assert attempt.answered_at is not None
+        await asyncio.sleep(2 * REFRESH_S)
+        assert [row["answered_at"] for row in home.rows(attempts)] == [attempt.answered_at]
+        await call.hangs_up("party")
+        await call.ended()
+
+
+async def not_durable(*_: object, **__: object) -> None:
+    raise NotDurableError("the disk is full")
+
+
+@virtual_time
+async def test_a_mistyped_dialler_is_the_stricter_one(tmp_path: Path) -> None:
+    machines = CONSENT.replace('purposes = ["service"]', 'diallers = ["machine"]')
+    async with house(tmp_path) as home:
+        under(home, machines)
+        for dialler in ("machine", "Machine", "machine ", "predictive"):
+            assert await verdict(home, dialler=dialler) == "block"
+        assert await verdict(home, dialler="agent") == "allow"
+        assert await verdict(home) == "allow"
+
+
+@virtual_time
+async def test_a_caller_is_connected_whatever_purpose_the_dialplan_names(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        asked = {"pbx": "asterisk", "tenant": "acme", "purpose": "salez", "number": DID}
+        said = await ask(home.pbx, f"inbound?{urlencode(asked)}", caller=PARTY)
+        row = home.one(calls)
+    assert any('"CALLGUARD_VERDICT" "allow"' in line for line in said)
+    assert (row["verdict"], row["obligations"]) == ("allow", ["do_not_record"])
+
+
+@pytest.mark.parametrize("year", [1970, 2000, 2015, 2099])
+def test_an_emergency_call_passes_on_whatever_day_a_broken_clock_shows(year: int) -> None:
+    book = Policy(rule for pack in shipped_packs() for rule in pack.rules).common
+    number = parse_number("911", "US")
+    moment = datetime(year, 6, 1, 3, tzinfo=UTC)
+    facts = CallFacts(
+        moment, "acme", "outbound", "marketing", number, number, number, place_of(number)
+    )
+    assert book.decide(facts).emergency

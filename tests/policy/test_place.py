@@ -69,3 +69,11 @@ def test_a_number_of_nowhere_is_nowhere() -> None:
 def test_a_country_that_is_none_has_no_zones() -> None:
     assert zones_of("XX") == ()
     assert zones_of(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("territory", "zone"),
+    [("US-GU", "Pacific/Guam"), ("US-PR", "America/Puerto_Rico"), ("US-VI", "America/St_Thomas")],
+)
+def test_a_territory_has_its_own_clock(territory: str, zone: str) -> None:
+    assert place_of(MIAMI, subdivision=territory).zones == (zone,)

@@ -9,6 +9,7 @@ from callguard.policy.facts import Attempt
 from callguard.storage.attempts import (
     REMEMBERED_S,
     Claim,
+    Conversation,
     LocalAttempts,
     as_row,
     note_answered,
@@ -91,10 +92,16 @@ async def test_a_conversation_is_seen_at_once_and_kept(
     await counters.claim(claim, LONG_AGO)
     await journal.insert(as_row(claim, None))
     later = NOON + timedelta(seconds=9)
-    counters.answered(SUBJECT, claim.call_id, later)
-    counters.answered(SUBJECT, "unknown", later)
+    conversation = Conversation(SUBJECT, NOON, claim.call_id, later)
+    counters.answered(conversation)
+    counters.answered(Conversation(SUBJECT, NOON, "unknown", later))
     assert [a.answered_at for a in await counters.earlier(SUBJECT, LONG_AGO)] == [later]
-    await journal.write(lambda c: note_answered(c, SUBJECT, NOON, claim.call_id, later))
+    clock.advance(REMEMBERED_S + 1)  # the claim is forgotten, the conversation is not
+    await counters.claim(a_claim(2, subject="+1"), None)
+    assert [a.answered_at for a in await counters.earlier(SUBJECT, LONG_AGO)] == [later]
+    await journal.write(lambda c: note_answered(c, conversation))
+    counters.kept(conversation)
+    assert [c.call_id for c in counters.unkept()] == ["unknown"]
     fresh = LocalAttempts(GroupedReads(database), clock)
     assert [a.answered_at for a in await fresh.earlier(SUBJECT, LONG_AGO)] == [later]
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from callguard.storage.bulk import Statement
 from callguard.storage.database import Database
 from callguard.storage.dictation import Dictation, ScribeError
 from callguard.storage.journal import Journal, NotDurableError, Row
-from callguard.storage.schema import cdr_cursors, tenant_keys, tenant_numbers
+from callguard.storage.schema import cdr_cursors, erasures, tenant_keys, tenant_numbers
 from tests.clock import HandClock
 
 INSERT = "INSERT INTO cdr_cursors (pbx, inode, position) VALUES (?, 1, 1)"
@@ -223,3 +224,59 @@ async def test_a_failing_database_is_told_to_all_and_seen(
     await apart.insert(a_row("after"))
     assert apart.state().failing is None
     assert kept(database) == 1
+
+
+async def test_a_scribe_that_hangs_is_killed_so_that_it_commits_nothing_late(
+    database: Database, dictation: Dictation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callguard.storage.dictation.HUNG_S", 0.1)
+    await dictation.commit([])
+    hung = scribe_of(dictation)
+    os.kill(hung.pid, signal.SIGSTOP)
+    with pytest.raises(ScribeError, match="writing process failed"):
+        await dictation.commit(rows("late"))
+    assert hung.poll() == -signal.SIGKILL
+    await dictation.commit(rows("a"))
+    assert kept(database) == 1
+
+
+async def test_a_scribe_that_died_while_nobody_wrote_costs_nobody_a_row(
+    database: Database, dictation: Dictation
+) -> None:
+    await dictation.commit([])
+    scribe_of(dictation).kill()
+    scribe_of(dictation).wait()
+    await asyncio.sleep(0.05)
+    await dictation.commit(rows("a"))
+    assert kept(database) == 1
+
+
+async def test_a_value_that_is_none_costs_its_neighbours_nothing(
+    database: Database, apart: Journal
+) -> None:
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001 - that is what is wrong with it
+    wrong = {"data_class": "x", "object_id": "1", "at": naive}
+    huge = {"pbx": "huge", "inode": 2**70, "position": 0}
+    results = await asyncio.gather(
+        apart.insert(a_row("a")),
+        apart.insert(Row(erasures, wrong)),
+        apart.insert(Row(cdr_cursors, huge)),
+        apart.insert(a_row("b")),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, Exception) for result in results] == [False, True, True, False]
+    assert kept(database) == 2
+    assert apart.state().failing is None
+
+
+async def test_a_log_that_is_written_without_a_pause_begins_anew(
+    database: Database, apart: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callguard.storage.journal.LONG_LOG", 200_000)
+    monkeypatch.setattr("callguard.storage.journal.CHECKPOINT_WRITES", 50)
+    longest = 0
+    for turn in range(60):
+        await asyncio.gather(*(apart.insert(a_row(f"{turn}-{i}")) for i in range(20)))
+        longest = max(longest, database.log_bytes())
+    assert kept(database) == 1200
+    assert 200_000 < longest < 2_000_000
