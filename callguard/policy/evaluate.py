@@ -7,6 +7,9 @@ from callguard.policy.facts import CallFacts
 from callguard.policy.kinds import KINDS
 from callguard.policy.rules import Finding, Obligation, Outcome, Rule, Verdict, passed
 
+ALWAYS = "emergency"
+"""The kind that is in force on every day: a clock that lost its date holds no call for help."""
+
 _by_id = attrgetter("id")
 _NOTHING: frozenset[Obligation] = frozenset()
 
@@ -30,7 +33,8 @@ def judge(facts: CallFacts, reached: Sequence[Rule]) -> Verdict:
     findings = [
         _find(rule, facts)
         for rule in reached
-        if rule.in_force_on_any(days) and (not rule.scope.more or rule.scope.covers(facts))
+        if (rule.in_force_on_any(days) or rule.kind == ALWAYS)
+        and (not rule.scope.more or rule.scope.covers(facts))
     ]
     overriding = [finding for finding in findings if finding.overrides]
     if overriding:

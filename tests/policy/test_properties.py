@@ -68,7 +68,12 @@ def test_an_emergency_call_is_allowed_whatever_the_rules_are(
 @given(drawn_calls.facts, some_rules)
 def test_a_verdict_is_what_its_findings_say(facts: CallFacts, rules: list[Rule]) -> None:
     verdict = evaluate(facts, rules)
-    about = {r.id for r in rules if r.scope.covers(facts) and any(map(r.in_force, facts.days))}
+    about = {
+        r.id
+        for r in rules
+        if r.scope.covers(facts)
+        and (any(map(r.in_force, facts.days)) or r.kind == "emergency")  # of every day
+    }
     assert [finding.rule.id for finding in verdict.findings] == sorted(about)
     assert verdict.allowed is not any(finding.blocks for finding in verdict.findings)
     assert verdict.allowed or verdict.reasons
