@@ -8,6 +8,7 @@ import typer
 from callguard import __version__
 from callguard.cli import (
     audit,
+    campaign,
     consent,
     contact,
     demo,
@@ -34,6 +35,7 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(audit.app, name="audit")
 app.add_typer(optout.app, name="optout")
 app.add_typer(contact.app, name="contact")
+app.add_typer(campaign.app, name="campaign")
 app.add_typer(consent.app, name="consent")
 app.add_typer(override.app, name="policy")
 app.add_typer(recording.app, name="recording")
