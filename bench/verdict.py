@@ -91,7 +91,7 @@ def pure() -> float:
     for name, facts in CALLS.items():
         forty_of_it = Rulebook(forty(facts, book))
         told = len(forty_of_it.decide(facts).findings)
-        took = microseconds(lambda facts=facts, some=forty_of_it: some.decide(facts))  # type: ignore[misc]
+        took = microseconds(lambda facts=facts, some=forty_of_it: some.decide(facts))  # type: ignore[misc] # as above
         worst = max(worst, took)
         print(f"{f'{name}, {RULES} rules about it':44} {told:8} {took:8.1f}")
     return worst

@@ -49,7 +49,7 @@ class Contact:
     def read(cls, known: object) -> Self:
         """From the stored form. Raises ContactError."""
         try:
-            found: Self = _STORED.validate_python(known)  # type: ignore[assignment]
+            found: Self = _STORED.validate_python(known)  # type: ignore[assignment] # of this class
         except ValidationError as error:
             raise ContactError(f"a contact cannot be read: {error.errors()[0]['msg']}") from error
         if found.zone is not None:
