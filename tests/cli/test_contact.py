@@ -270,7 +270,7 @@ def test_more_than_one_batch_is_taken_over_and_lines_keep_their_numbers(
     code, answer = imported(acme, "number,kind\n" + "".join(f"{n},business\n" for n in numbers))
     assert (code, answer["imported"], answer["bad"]) == (1, 29, 1)
     assert answer["faults"] == [{"line": 22, "fault": "'abc' is no telephone number"}]
-    assert sum(act[2]["contacts"] for act in logged(acme)) == 29  # type: ignore[index]
+    assert sum(act[2]["contacts"] for act in logged(acme)) == 29  # type: ignore[index] # JSON
     assert known(acme, numbers[29]) == {"kind": "business"}
 
 

@@ -192,7 +192,7 @@ def test_asking_counts_and_keeps_nothing(acme: CommandLine) -> None:
 
 def rows_of(callguard: CommandLine, table: str) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(callguard.data / "callguard.db")
-    rows = connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+    rows = connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own tables
     connection.close()
     return rows
 
@@ -311,7 +311,7 @@ def test_every_moment_that_may_be_asked_for_has_a_verdict(
     assert explained(acme, number, *ACME, "--at", at)["findings"] is not None
 
 
-HOURS = Rule("gb.x", "calling_hours", "Hours", "The Act, s. 1", datetime(2020, 1, 2).date())  # noqa: DTZ001
+HOURS = Rule("gb.x", "calling_hours", "Hours", "The Act, s. 1", datetime(2020, 1, 2).date())  # noqa: DTZ001 - a day
 BLOCKED = Finding(HOURS, Outcome.BLOCK, "it is too late", blocks=True)
 PASSED = Finding(HOURS, Outcome.PASS, "no opt-out stands")
 

@@ -140,7 +140,7 @@ def test_a_withdrawal_brings_the_date_of_evidence_forward_and_never_back(ledger:
     ledger.record(granted_at=JUNE, until=JUNE + timedelta(days=1))
     ledger.clock.advance(days=10)
     ledger.withdraw()
-    dates = sorted(row["expires_at"] for row in ledger.rows() if row["state"] == "granted")  # type: ignore[type-var]
+    dates = sorted(row["expires_at"] for row in ledger.rows() if row["state"] == "granted")  # type: ignore[type-var] # moments
     assert dates == [now + timedelta(days=30), now + timedelta(days=40)]
 
 

@@ -39,7 +39,7 @@ def _some_of(**values: st.SearchStrategy[object]) -> st.SearchStrategy[Settings]
 def _all_of(
     optional: dict[str, st.SearchStrategy[object]] | None = None, **values: object
 ) -> st.SearchStrategy[Settings]:
-    return st.fixed_dictionaries(values, optional=optional or {})  # type: ignore[arg-type]
+    return st.fixed_dictionaries(values, optional=optional or {})  # type: ignore[arg-type] # of any values
 
 
 _holidays: st.SearchStrategy[Settings] = st.one_of(
