@@ -6,7 +6,7 @@ Secrets are named by file, never written here, so that the settings can be shown
 import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -33,6 +33,8 @@ class Asterisk(_Section):
     ``spool`` and ``prompts`` are the folders as that Asterisk names them; left out, they are
     the same as callguard's own (they differ with a chroot or a container). ``lease_file`` is
     whether its dialplan reads the lease from the file too (``CALLGUARD_LEASE_FILE``).
+    ``call_back`` is the channel by which a number is called back that was typed on the opt-out
+    line, with ``{number}`` in it: ``PJSIP/{number}@carrier``.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] = "asterisk"
@@ -47,6 +49,7 @@ class Asterisk(_Section):
     prompts: Path | None = None
     cdr_file: Path | None = None
     lease_file: bool = False
+    call_back: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.@:{}/+-]{3,128}$")] = None
 
     def secret(self) -> str:
         """The manager password. Raises ConfigError."""
@@ -106,6 +109,34 @@ class Purge(_Section):
     at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
 
 
+class RegistryList(_Section):
+    """How one registry's files are read. ``number`` and ``action`` name columns of a CSV by their
+    heading or their place, from 1; ``add`` and ``remove`` are the words in the column ``action``.
+    ``region`` is whose national numbers they are, where they are not E.164; ``covers`` the
+    prefixes (``+44``) that the list can speak for."""
+
+    format: Literal["us-dnc", "uk-tps", "e164", "csv"] | None = None
+    region: Annotated[str | None, Field(pattern=r"^[A-Z]{2}$")] = None
+    covers: tuple[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")], ...] = ()
+    number: str | int = 1
+    action: str | int = 2
+    add: tuple[str, ...] = ("A", "ADD")
+    remove: tuple[str, ...] = ("D", "DELETE", "R", "REMOVE")
+    delimiter: Annotated[str | None, Field(min_length=1, max_length=1)] = None
+
+
+class Registries(_Section):
+    """Public do-not-call lists. ``max_bad_share`` of a file's lines may hold no number;
+    ``max_fall_share`` is how much shorter than the present list a new one may be, in all and in
+    each covered prefix; ``warn_days`` before a list goes stale there is an alarm."""
+
+    folder: Path | None = None
+    max_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.001
+    max_fall_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    warn_days: Annotated[int, Field(ge=0, le=365)] = 5
+    lists: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], RegistryList] = {}
+
+
 class Policy(_Section):
     """Which rules count: ``packs`` is the operator's own folder of them, ``leave_out`` names the
     shipped packs that do not."""
@@ -136,6 +167,7 @@ class Settings(_Section):
     spool: Spool = Spool()
     purge: Purge = Purge()
     policy: Policy = Policy()
+    registries: Registries = Registries()
     limits: Limits = Limits()
 
     @field_validator("home_region")
@@ -170,6 +202,14 @@ class Settings(_Section):
     @property
     def prompt_folder(self) -> Path:
         return self.prompts or self.data / "prompts"
+
+    @property
+    def registry_folder(self) -> Path:
+        return self.registries.folder or self.data / "registries"
+
+    @property
+    def scrub_folder(self) -> Path:
+        return self.data / "scrubs"
 
     @property
     def object_folder(self) -> Path:

@@ -83,13 +83,13 @@ def list_opt_outs(
             "subject": event.subject,
             "tenant": event.tenant or "all",
             "since": event.at.isoformat(timespec="seconds"),
-            "channel": event.channel,
+            "way": event.way,
             "purposes": ", ".join(sorted(event.purposes)) or "all",
         }
         for event in standing.values()
         if not tenant or event.tenant in (tenant, None)
     ]
-    say_table(as_json, rows, ("subject", "tenant", "since", "channel", "purposes"), "Opt-outs")
+    say_table(as_json, rows, ("subject", "tenant", "since", "way", "purposes"), "Opt-outs")
 
 
 def _enter(
@@ -109,7 +109,7 @@ def _enter(
             subject=subject,
             tenant=tenant or None,
             standing=standing,
-            channel="cli",
+            way="cli",
             actor=actor(),
             at=SystemClock().now(),
             purposes=purposes,

@@ -64,7 +64,7 @@ async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) 
             failure = error
     state = consent_by_notice(played, prompt.samples if prompt else 0)
     opted_out = state is ConsentState.REFUSED and await opt_out(
-        gate, call, channel="call", prompt=prompt.evidence if prompt else None
+        gate, call, way="call", prompt=prompt.evidence if prompt else None
     )
     kept = await _keep(gate, call, tenant, state, prompt, played)
     if failure is not None:

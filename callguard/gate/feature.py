@@ -30,7 +30,7 @@ async def feature(gate: Gate, session: AgiSession) -> None:
         case "stop":
             await _stop(gate, session, call)
         case "optout":
-            if await opt_out(gate, call, channel="feature_code", prompt=None):
+            if await opt_out(gate, call, way="feature_code", prompt=None):
                 await _confirm(gate, session, call)
         case _:
             gate.counts.fault("unknown_feature")

@@ -11,7 +11,7 @@ from callguard.storage.journal import NotDurableError
 log = structlog.get_logger(__name__)
 
 
-async def opt_out(gate: Gate, call: Call, *, channel: str, prompt: str | None) -> bool:
+async def opt_out(gate: Gate, call: Call, *, way: str, prompt: str | None) -> bool:
     """Enters the opt-out of the call's subject against its tenant; whether it is durable.
 
     A subject without a number cannot be recognised again, so nothing is entered and nothing
@@ -25,7 +25,7 @@ async def opt_out(gate: Gate, call: Call, *, channel: str, prompt: str | None) -
         subject=call.subject,
         tenant=call.tenant,
         standing=True,
-        channel=channel,
+        way=way,
         actor="subject",
         at=gate.clock.now(),
         call_id=call.id,
@@ -38,5 +38,5 @@ async def opt_out(gate: Gate, call: Call, *, channel: str, prompt: str | None) -
         log.error("opt_out_not_durable", call=call.id, reason=str(error))
         return False
     gate.opt_outs.apply(sequence, event)
-    log.info("opted_out", call=call.id, subject=mask(call.subject), channel=channel)
+    log.info("opted_out", call=call.id, subject=mask(call.subject), way=way)
     return True

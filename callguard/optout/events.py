@@ -12,6 +12,20 @@ from sqlalchemy import Connection, insert, select
 from callguard.audit.log import Entry, append
 from callguard.storage.schema import opt_outs
 
+WAYS = (
+    "call",
+    "feature_code",
+    "line",
+    "callback",
+    "cli",
+    "import",
+    "page",
+    "api",
+    "sms",
+)
+"""How an opt-out comes: a digit in the notice, a feature code in the call, the opt-out line, a
+confirming call back from it, the command line, a file, the page, the API, a text message."""
+
 
 class OptOutError(ValueError):
     """An opt-out that cannot be entered or lifted; one line that says why."""
@@ -21,19 +35,23 @@ class OptOutError(ValueError):
 class OptOutEvent:
     """A subject opted out (``standing``) or in again. ``tenant`` None means every tenant.
 
-    ``channel`` is the way it came: ``call``, ``feature_code``, ``cli``, ``page``, ``api``.
+    ``way`` is how it came, one of ``WAYS``. Empty ``purposes`` means all, and so does an empty
+    ``channels``. ``evidence`` is where the proof is of a wish that did not come in a call: of a
+    re-consent, always.
     """
 
     subject: str
     tenant: str | None
     standing: bool
-    channel: str
+    way: str
     actor: str
     at: datetime
     purposes: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
     call_id: str | None = None
     prompt: str | None = None
     reason: str | None = None
+    evidence: str | None = None
 
 
 def add(connection: Connection, event: OptOutEvent) -> int:
@@ -52,18 +70,20 @@ def add(connection: Connection, event: OptOutEvent) -> int:
             subject=event.subject,
             standing=event.standing,
             purposes=sorted(event.purposes),
-            channel=event.channel,
+            channels=sorted(event.channels),
+            way=event.way,
             call_id=event.call_id,
             prompt=event.prompt,
             actor=event.actor,
             reason=event.reason,
+            evidence=event.evidence,
             at=event.at,
         )
     )
     assert result.inserted_primary_key is not None
     sequence = int(result.inserted_primary_key[0])
     action = "optout.add" if event.standing else "optout.lift"
-    details = {"channel": event.channel, "call": event.call_id}
+    details = {"way": event.way, "call": event.call_id}
     entry = Entry(event.at, event.actor, action, f"optout:{sequence}", event.tenant, details)
     append(connection, entry)
     return sequence
@@ -97,13 +117,15 @@ def after(connection: Connection, sequence: int, limit: int) -> list[tuple[int, 
                 subject=row.subject,
                 tenant=row.tenant_id,
                 standing=row.standing,
-                channel=row.channel,
+                way=row.way,
                 actor=row.actor,
                 at=row.at,
                 purposes=frozenset(row.purposes),
+                channels=frozenset(row.channels),
                 call_id=row.call_id,
                 prompt=row.prompt,
                 reason=row.reason,
+                evidence=row.evidence,
             ),
         )
         for row in rows

@@ -46,7 +46,7 @@ class OptOutImage:
             return
         wish: OptOut | None = None
         if event.standing:
-            wish = OptOut(event.tenant, event.at, event.channel, event.purposes)
+            wish = OptOut(event.tenant, event.at, event.way, event.purposes, event.channels)
         scopes[event.tenant] = _Standing(sequence, wish)
 
     def follow(self, events: Iterable[tuple[int, OptOutEvent]]) -> None:

@@ -26,17 +26,20 @@ RELATION_KINDS: tuple[RelationKind, ...] = get_args(RelationKind)
 class OptOut:
     """A subject's standing wish not to be called.
 
-    ``tenant`` is None where it holds against every tenant; an empty ``purposes`` means all.
+    ``tenant`` is None where it holds against every tenant; ``way`` is how it came; an empty
+    ``purposes`` means all, and so does an empty ``channels``.
     """
 
     tenant: str | None
     since: datetime
-    channel: str
+    way: str
     purposes: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
 
-    def covers(self, purpose: Purpose) -> bool:
-        """Whether a call of this purpose is one the subject does not want."""
-        return not self.purposes or purpose in self.purposes
+    def covers(self, purpose: Purpose, channel: Channel) -> bool:
+        """Whether this contact is one the subject does not want."""
+        wanted = self.purposes and purpose not in self.purposes
+        return not wanted and (not self.channels or channel in self.channels)
 
 
 @dataclass(frozen=True, slots=True)

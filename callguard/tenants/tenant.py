@@ -25,7 +25,11 @@ class TenantSettings(BaseModel):
 
     ``record`` is whether its calls are recorded where the law lets them be; ``on_opt_out``
     what follows a digit 9 in the notice of an answered call; ``shown_number`` is the number that
-    the people called see, where the PBX's channel names only an extension.
+    the people called see, where the PBX's channel names only an extension. ``languages`` are
+    those that the opt-out line offers and whose words a text message is searched for (the
+    tenant's ``language`` where left out); ``typed_opt_out`` is what becomes of a number that was
+    typed on the opt-out line by somebody who does not call from it: ``accept`` it at once, or
+    ``call_back`` and let it be confirmed there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +42,8 @@ class TenantSettings(BaseModel):
     key_kind: Literal["pq", "x25519"] = "pq"
     blocked_prompt: bool = False
     shown_number: str = ""
+    languages: tuple[str, ...] = ()
+    typed_opt_out: Literal["accept", "call_back"] = "accept"
 
     @field_validator("home_region")
     @classmethod

@@ -101,7 +101,7 @@ def test_a_list_is_of_one_tenant_and_of_everyone(acme: CommandLine) -> None:
     rows = acme("optout", "list", "--json").json()
     assert isinstance(rows, list)
     assert datetime.fromisoformat(rows[0]["since"]).tzinfo is not None
-    assert rows[0]["channel"] == "cli"
+    assert rows[0]["way"] == "cli"
 
 
 def test_confirmation_is_one_line(acme: CommandLine) -> None:

@@ -143,7 +143,7 @@ async def test_an_opt_out_that_overtakes_the_commit_withdraws_the_verdict(tmp_pa
             go_on.wait(10)
 
         holding = asyncio.create_task(journal.write(hold, timeout=60))
-        wishing = asyncio.create_task(opt_out(gate, earlier, channel="feature_code", prompt=None))
+        wishing = asyncio.create_task(opt_out(gate, earlier, way="feature_code", prompt=None))
         await asyncio.sleep(0)
         before = journal.state().pending
         call = home.pbx.outbound(PARTY, tenant="acme")

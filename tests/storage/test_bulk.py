@@ -88,7 +88,7 @@ def test_a_table_whose_key_counts_itself_goes_on_counting(
             "subject": f"+4420794601{n}",
             "standing": bool(n % 2),
             "purposes": ["survey"],
-            "channel": "cli",
+            "way": "cli",
             "actor": "test",
             "at": NOON + timedelta(microseconds=n),
         }

@@ -63,7 +63,7 @@ def test_every_row_is_there_afterwards_and_new_ones_follow(first: Database) -> N
         (consent,) = connection.execute(select(consents)).all()
         assert (consent.call_id, consent.heard_ms, consent.proof) == ("call-1", 1, None)
         wish = {"tenant_id": "acme", "subject": "+1", "standing": True, "purposes": []}
-        said = {"channel": "cli", "actor": "me", "at": call.decided_at}
+        said = {"way": "cli", "actor": "me", "at": call.decided_at}
         connection.execute(insert(opt_outs).values(**wish, **said))
         assert [row.seq for row in connection.execute(select(opt_outs))] == [7, 8]
     first.close()

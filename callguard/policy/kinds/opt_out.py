@@ -18,10 +18,10 @@ def find(settings: Settings, facts: CallFacts) -> Found:
         return unknown("the called number is none that can be looked up")
     if not facts.opt_outs:
         return _NO_WISH
-    standing = [wish for wish in facts.opt_outs if wish.covers(facts.purpose)]
+    standing = [wish for wish in facts.opt_outs if wish.covers(facts.purpose, facts.channel)]
     if not standing:
         return _NO_WISH
     first = min(standing, key=lambda wish: wish.since)
     against = f"of tenant {first.tenant}" if first.tenant else "of all tenants"
     when = first.since.strftime("%Y-%m-%d %H:%M UTC")
-    return blocked(f"the subject opted out {against} on {when} ({first.channel})")
+    return blocked(f"the subject opted out {against} on {when} ({first.way})")

@@ -1,0 +1,1 @@
+"""A calling list divided: who may be called, who must not, and of whom it cannot be told."""
