@@ -34,7 +34,7 @@ class Asterisk(_Section):
     the same as callguard's own (they differ with a chroot or a container). ``lease_file`` is
     whether its dialplan reads the lease from the file too (``CALLGUARD_LEASE_FILE``).
     ``call_back`` is the channel by which a number is called back that was typed on the opt-out
-    line, with ``{number}`` in it: ``PJSIP/{number}@carrier``.
+    line: ``PJSIP/{number}@carrier``, or ``{digits}`` for E.164 without its plus.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] = "asterisk"
@@ -50,6 +50,13 @@ class Asterisk(_Section):
     cdr_file: Path | None = None
     lease_file: bool = False
     call_back: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.@:{}/+-]{3,128}$")] = None
+
+    @field_validator("call_back")
+    @classmethod
+    def _says_whom_to_call(cls, value: str | None) -> str | None:
+        if value is not None and "{number}" not in value and "{digits}" not in value:
+            raise ValueError("it names neither {number} nor {digits}, so it would call nobody")
+        return value
 
     def secret(self) -> str:
         """The manager password. Raises ConfigError."""
@@ -93,6 +100,47 @@ class Web(_Section):
         if value not in ("127.0.0.1", "::1", "localhost"):
             raise ValueError("the page has no login and is served on loopback only")
         return value
+
+
+FieldNames = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(min_length=1)
+]
+
+
+class Sms(_Section):
+    """The door for a gateway of text messages. The ``…_field`` are the names under which one sends
+    the sender, the number sent to, the text and the message's id: the first that is there counts,
+    and a dot leads into a JSON object. ``numbers`` says whose a short code or number is that the
+    tenants do not have among theirs, ``tenant`` whose all others are. ``confirm`` is whether the
+    answer holds a text for the sender."""
+
+    token_file: Path | None = None
+    from_field: FieldNames = ("from", "From", "msisdn", "sender", "originator", "source")
+    to_field: FieldNames = ("to", "To", "recipient", "receiver", "destination", "shortcode")
+    text_field: FieldNames = ("text", "Text", "Body", "body", "message", "content", "payload")
+    id_field: FieldNames = (
+        "MessageSid",
+        "SmsSid",
+        "MessageUUID",
+        "messageId",
+        "message_id",
+        "message-id",
+        "id",
+    )
+    numbers: dict[str, str] = {}
+    tenant: str | None = None
+    confirm: bool = True
+
+
+class Scrubs(_Section):
+    """Lists that are scrubbed by the API. ``max_bytes`` is the longest list, ``keep_days`` how
+    long the lists and what became of them lie here, ``reserve_bytes`` what stays free of the disk,
+    ``max_waiting`` how many lists may be here at once."""
+
+    max_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
+    keep_days: Annotated[int, Field(ge=1, le=31)] = 7
+    reserve_bytes: Annotated[int, Field(ge=0)] = 1024**3
+    max_waiting: Annotated[int, Field(ge=1, le=1_000)] = 32
 
 
 class Spool(_Section):
@@ -164,6 +212,8 @@ class Settings(_Section):
     asterisk: tuple[Asterisk, ...] = ()
     agi: Agi = Agi()
     web: Web = Web()
+    sms: Sms = Sms()
+    scrubs: Scrubs = Scrubs()
     spool: Spool = Spool()
     purge: Purge = Purge()
     policy: Policy = Policy()
@@ -198,6 +248,10 @@ class Settings(_Section):
     @property
     def api_token(self) -> Path:
         return self.web.api_token_file or self.data / "api.token"
+
+    @property
+    def sms_token(self) -> Path:
+        return self.sms.token_file or self.data / "sms.token"
 
     @property
     def prompt_folder(self) -> Path:

@@ -1,7 +1,7 @@
-"""Following what other processes write into the database: the command line, other nodes."""
+"""Following what other processes write: into the database, and onto the shelf of registries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
 import structlog
@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.gate.room import Gate
-from callguard.optout.events import after
 from callguard.optout.image import PAGE
+from callguard.optout.registry.shelf import Shelf
+from callguard.optout.standing import Change, after
 from callguard.storage.attempts import note_answered
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
@@ -19,22 +20,23 @@ from callguard.storage.journal import NotDurableError
 log = structlog.get_logger(__name__)
 
 REFRESH_S = 0.5
-"""How soon tenants and opt-outs entered by another process are seen."""
+"""How soon tenants, opt-outs and registries entered by another process are seen."""
 
 
 class Follower:
-    """Keeps the gate's image of tenants and opt-outs as the database is."""
+    """Keeps the gate's image of tenants and opt-outs as the database is, and the registries as
+    they lie on the shelf."""
 
-    def __init__(self, gate: Gate, database: Database) -> None:
+    def __init__(self, gate: Gate, database: Database, shelf: Shelf) -> None:
         self._gate = gate
         self._database = database
+        self._shelf = shelf
         self._unread: set[str] = set()
 
     def load(self, connection: Connection) -> None:
         """Reads everything, before the first call."""
         self._gate.tenants.refresh(connection)
-        while page := after(connection, self._gate.opt_outs.read_up_to, PAGE):
-            self._gate.opt_outs.follow(page)
+        self._gate.opt_outs.load(_pages(connection))
         self._gate.opt_outs_read_at = self._gate.clock.monotonic()
 
     async def run(self) -> None:
@@ -44,6 +46,7 @@ class Follower:
             await self._try("opt_outs", self._follow_opt_outs)
             await self._try("tenants", self._follow_tenants)
             await self._try("conversations", self._keep_conversations)
+            self._shelf.follow()
 
     async def _try(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -56,7 +59,8 @@ class Follower:
             self._unread.discard(what)
 
     async def _follow_opt_outs(self) -> None:
-        """The image is as fresh as the look that found nothing more."""
+        """The image is as fresh as the look that found nothing more. A page at a time: calls are
+        answered between them, however long a list was entered."""
         opt_outs = self._gate.opt_outs
         while True:
             at = self._gate.clock.monotonic()
@@ -76,3 +80,10 @@ class Follower:
 
     async def _follow_tenants(self) -> None:
         await self._database.read(self._gate.tenants.refresh)
+
+
+def _pages(connection: Connection) -> Iterator[list[Change]]:
+    read = 0
+    while page := after(connection, read, PAGE):
+        read = page[-1][0]
+        yield page

@@ -2,16 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, func, select
 
 from callguard.agi.server import AgiServer
 from callguard.cdr.keeper import CallRecordKeeper
 from callguard.clock import Clock
+from callguard.gate.call_back import CallBack
 from callguard.gate.lease import Lease
 from callguard.gate.pbx import Pbx
 from callguard.gate.room import Gate
+from callguard.optout.registry.freshness import (
+    RegistryStanding,
+    alarms_of,
+    alarms_of_missing,
+    standing_of,
+)
+from callguard.optout.registry.shelf import Shelf
 from callguard.policy.numbers import mask
 from callguard.recording.recorder import Recorder
 from callguard.recording.sealer import Sealer
@@ -19,7 +27,7 @@ from callguard.recording.spool import Spool
 from callguard.retention.daily import DailyPurge
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
-from callguard.storage.schema import calls
+from callguard.storage.schema import calls, registry_imports
 from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status
 
 VERDICTS = 50
@@ -35,12 +43,15 @@ class Overview:
     database: Database
     journal: Journal
     gate: Gate
+    shelf: Shelf
+    warn_days: int
     pbxs: Mapping[str, Pbx]
     keepers: Mapping[str, CallRecordKeeper]
     recorder: Recorder
     sealer: Sealer
     spool: Spool
     lease: Lease
+    call_back: CallBack
     agi: AgiServer
     daily_purge: DailyPurge
     standing_alarms: tuple[str, ...]
@@ -48,7 +59,10 @@ class Overview:
     async def status(self) -> Status:
         """Raises TimeoutError when the database does not answer."""
         now = self.clock.now()
-        verdicts = await self.database.read(lambda c: _last_verdicts(c, now))
+        verdicts, refused = await self.database.read(
+            lambda c: (_last_verdicts(c, now), _refused_imports(c))
+        )
+        registries = self._registries(now, refused)
         journal = self.journal.state()
         agi = self.agi.stats
         last = self.daily_purge.last
@@ -56,10 +70,11 @@ class Overview:
         return Status(
             at=now,
             not_ready=self._not_ready(journal.failing),
-            alarms=self._alarms(),
+            alarms=(*self._alarms(), *self._registry_alarms(registries, now)),
             pbxs=tuple(self._pbx(pbx) for pbx in self.pbxs.values()),
             calls=self._calls(),
             verdicts=verdicts,
+            registries=registries,
             recordings_in_progress=len(self.recorder.in_progress()),
             sealing_backlog=self.sealer.backlog,
             sealed_total=self.sealer.sealed,
@@ -110,9 +125,38 @@ class Overview:
             alarms.append("the spool is nearly full: nothing is recorded")
         if self.sealer.failures and self.sealer.backlog:
             alarms.append(f"{self.sealer.backlog} recordings wait to be sealed")
+        if self.call_back.fault:
+            alarms.append(f"opt-outs cannot be confirmed by call back: {self.call_back.fault}")
         if self.daily_purge.fault:
             alarms.append(f"the last purge failed: {self.daily_purge.fault}")
         return tuple(alarms)
+
+    def _registries(
+        self, now: datetime, refused: Mapping[str, str]
+    ) -> tuple[RegistryStanding, ...]:
+        today = now.astimezone(UTC).date()
+        ages = self.gate.policy.strictest_ages(self.gate.tenants.all(), today)
+        return tuple(
+            standing_of(
+                registry,
+                ages.get(registry.name),
+                refused.get(registry.name, ""),
+                today=today,
+                warn_days=self.warn_days,
+            )
+            for registry in self.shelf.status()
+        )
+
+    def _registry_alarms(
+        self, registries: tuple[RegistryStanding, ...], now: datetime
+    ) -> tuple[str, ...]:
+        today = now.astimezone(UTC).date()
+        there = frozenset(registry.name for registry in registries)
+        return (
+            *self.shelf.alarms,
+            *(alarm for registry in registries for alarm in alarms_of(registry, today)),
+            *alarms_of_missing(self.gate.counts.held_by_missing, there),
+        )
 
     def _pbx(self, pbx: Pbx) -> PbxStatus:
         keeper = self.keepers[pbx.name].counts
@@ -162,3 +206,23 @@ def _last_verdicts(connection: Connection, now: datetime) -> tuple[LastVerdict, 
         )
         for row in rows
     )
+
+
+def _refused_imports(connection: Connection) -> dict[str, str]:
+    """Why the last import was refused, by registry, of those where none was taken since."""
+    newest = (
+        select(registry_imports.c.registry, func.max(registry_imports.c.at).label("at"))
+        .group_by(registry_imports.c.registry)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(registry_imports.c.registry, registry_imports.c.reason).join(
+            newest,
+            and_(
+                registry_imports.c.registry == newest.c.registry,
+                registry_imports.c.at == newest.c.at,
+                registry_imports.c.state == "refused",
+            ),
+        )
+    )
+    return {row.registry: row.reason or "" for row in rows}

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import Callable, Coroutine
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import structlog
@@ -23,6 +23,7 @@ from callguard.clock import Clock
 from callguard.config import ConfigError, Settings
 from callguard.consent.prompts import PromptLibrary
 from callguard.follower import Follower
+from callguard.gate.call_back import CallBack
 from callguard.gate.dialogue import answer
 from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.gate.lease import Lease
@@ -32,6 +33,9 @@ from callguard.gate.preflight import Preflight
 from callguard.gate.recordings import CallRecordings
 from callguard.gate.room import Gate
 from callguard.optout.image import OptOutImage
+from callguard.optout.registry.contract import RegistryError
+from callguard.optout.registry.records import settle
+from callguard.optout.registry.shelf import Shelf
 from callguard.overview import Overview
 from callguard.policy.packs import PackError, all_packs
 from callguard.recording.keys import KeyStoreError, MasterKey
@@ -40,6 +44,7 @@ from callguard.recording.recorder import Recorder
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool, SpoolError
 from callguard.retention.daily import DailyPurge
+from callguard.retention.registries import drop_spent
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database, DatabaseError
 from callguard.storage.dictation import Dictation
@@ -51,6 +56,11 @@ from callguard.tenants.directory import TenantDirectory
 from callguard.watchdog import Watchdog
 from callguard.web.api import CheckApi
 from callguard.web.app import WebServer
+from callguard.web.opt_out_api import OptOutApi
+from callguard.web.opt_out_page import OptOutDesk
+from callguard.web.scrub_api import CommandScrubber, ScrubApi
+from callguard.web.scrub_jobs import ScrubJobs
+from callguard.web.sms import SmsDoor
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -80,8 +90,10 @@ class Service:
         *,
         connect: Connector = tcp_connect,
         write_apart: bool = False,
+        config: Path | None = None,
     ) -> None:
-        """``write_apart`` commits the rows of calls in a process of its own."""
+        """``write_apart`` commits the rows of calls in a process of its own; ``config`` is the
+        file of the settings, for processes that read it anew."""
         self.settings = settings
         self._clock = clock
         try:
@@ -101,6 +113,8 @@ class Service:
             self.journal = Journal(self.database, clock, dictation)
             self.tenants = TenantDirectory()
             self.opt_outs = OptOutImage()
+            self._settle_registries()
+            self.shelf = Shelf(settings.registry_folder)
             prompts, prompt_faults = PromptLibrary.load(settings.prompt_folder)
             self.recorder = Recorder(
                 clock,
@@ -168,9 +182,10 @@ class Service:
             },
             recordings=self.recordings,
             home_region=settings.home_region,
+            registries=self.shelf,
             durable_s=settings.limits.durable_s,
         )
-        self.follower = Follower(self.gate, self.database)
+        self.follower = Follower(self.gate, self.database, self.shelf)
         self._load()
         self.agi = AgiServer(
             self._answer,
@@ -180,6 +195,9 @@ class Service:
             ),
             allow=settings.agi.networks,
         )
+        self.call_back = CallBack(
+            self.gate, self.pbxs, {pbx.name: pbx.call_back for pbx in settings.asterisk}
+        )
         self.lease = Lease(
             [pbx.session for pbx in self.pbxs.values()],
             settings.spool.folder,
@@ -187,26 +205,53 @@ class Service:
             settings.limits.lease_s,
         )
         self.daily_purge = DailyPurge(
-            self._purge_write, store, clock, settings.purge.at, tidy=self.database.checkpoint
+            self._purge_write,
+            store,
+            clock,
+            settings.purge.at,
+            tidy=self.database.checkpoint,
+            drop=self._drop_snapshots,
         )
         self.overview = Overview(
             clock,
             self.database,
             self.journal,
             self.gate,
+            self.shelf,
+            settings.registries.warn_days,
             self.pbxs,
             self.keepers,
             self.recorder,
             self.sealer,
             self.spool,
             self.lease,
+            self.call_back,
             self.agi,
             self.daily_purge,
             self._standing_alarms(prompt_faults),
         )
         self.preflight = Preflight(self.gate)
         api = CheckApi(self.preflight, settings.api_token)
-        self.web = WebServer(self.overview, clock=clock, api=api)
+        self.scrubs = ScrubJobs(
+            settings.scrub_folder,
+            settings.scrubs,
+            self.database,
+            self.journal,
+            clock,
+            CommandScrubber(config),
+            settings.limits.durable_s,
+        )
+        self.web = WebServer(
+            self.overview,
+            clock=clock,
+            api=api,
+            more=(
+                OptOutApi(self.gate, settings.api_token),
+                SmsDoor(self.gate, settings.sms, settings.sms_token),
+                ScrubApi(self.gate, self.scrubs, settings.api_token),
+            ),
+            desk=OptOutDesk(self.gate),
+        )
         self._stop = asyncio.Event()
         self.agi_port = 0
         self.web_port = 0
@@ -243,6 +288,7 @@ class Service:
             try:
                 await self.journal.close()
             finally:
+                await self.shelf.close()
                 self._reader.close()
                 self.database.close()
 
@@ -269,6 +315,8 @@ class Service:
     def _work(self) -> list[Coroutine[None, None, None]]:
         work: list[Coroutine[None, None, None]] = []
         work += [self.follower.run(), self.lease.run(), self.sealer.run(), self.daily_purge.run()]
+        work.append(self.scrubs.run())
+        work.append(self.call_back.run())
         work += [pbx.session.run() for pbx in self.pbxs.values()]
         work += [keeper.run() for keeper in self.keepers.values()]
         work.append(self._tidy())
@@ -298,6 +346,15 @@ class Service:
                 await asyncio.sleep(FEED_S)
         finally:
             watchdog.close()
+
+    def _settle_registries(self) -> None:
+        """Without it calls are decided by the lists of before, as they were until now."""
+        folder, at = self.settings.registry_folder, self._clock.now()
+        try:
+            for told in settle(self.database, folder, at=at, actor="callguard"):
+                log.warning("registry_settled", reason=told)
+        except (RegistryError, OSError) as error:
+            log.warning("alarm", reason=f"an import that was cut off cannot be finished: {error}")
 
     def _load(self) -> None:
         try:
@@ -331,6 +388,10 @@ class Service:
     def _call_record(self, pbx: Pbx, message: Message) -> None:
         self.keepers[pbx.name].take(message)
 
+    async def _drop_snapshots(self) -> None:
+        folder = self.settings.registry_folder
+        await drop_spent(self.database, self._purge_write, folder, self._clock, actor="callguard")
+
     async def _purge_write(self, work: Callable[[Connection], T], /) -> T:
         return await self.journal.write(work, timeout=60.0)
 
@@ -358,9 +419,11 @@ def spare_the_old() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-async def serve(settings: Settings, clock: Clock, ready: Callable[[Service], None]) -> None:
+async def serve(
+    settings: Settings, clock: Clock, ready: Callable[[Service], None], config: Path | None = None
+) -> None:
     """Runs the service until SIGTERM or SIGINT. Raises what ``Service`` and ``run`` raise."""
-    service = Service(settings, clock, write_apart=True)
+    service = Service(settings, clock, write_apart=True, config=config)
     spare_the_old()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -57,6 +57,19 @@ def test_an_asterisk_is_found_by_its_name(tmp_path: Path) -> None:
     assert settings.pbx("west") is None
 
 
+@pytest.mark.parametrize("channel", ["PJSIP/{number}@carrier", "Local/{digits}@out"])
+def test_a_call_back_says_whom_to_call(tmp_path: Path, channel: str) -> None:
+    east = load(tmp_path, f'{ASTERISK}call_back = "{channel}"').pbx("east")
+    assert east is not None
+    assert east.call_back == channel
+
+
+@pytest.mark.parametrize("channel", ["PJSIP/{nummer}@carrier", "PJSIP/1&2", "PJSIP/{number},x"])
+def test_a_call_back_that_calls_nobody_or_several_is_refused(tmp_path: Path, channel: str) -> None:
+    with pytest.raises(ConfigError, match="call_back"):
+        load(tmp_path, f'{ASTERISK}call_back = "{channel}"')
+
+
 def test_the_secret_is_read_from_its_file_and_shown_nowhere(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("  hush\n", encoding="utf-8")
     settings = load(tmp_path, ASTERISK)
@@ -147,3 +160,17 @@ def test_networks_of_both_families_are_understood(tmp_path: Path) -> None:
 def test_no_asterisk_has_the_name_of_the_api(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no Asterisk is called 'api'"):
         load(tmp_path, '[[asterisk]]\nname = "api"\nsecret_file = "/x"\n')
+
+
+def test_the_door_for_text_messages_has_its_own_token(tmp_path: Path) -> None:
+    settings = load(tmp_path, '[sms]\nnumbers = {"60777" = "acme"}\nid_field = ["Sid"]\n')
+    assert settings.sms.numbers == {"60777": "acme"}
+    assert settings.sms_token == settings.data / "sms.token"
+
+
+@pytest.mark.parametrize(
+    "text", ["[sms]\nfrom_field = []", '[sms]\ntext_field = [""]', "[scrubs]\nkeep_days = 0"]
+)
+def test_a_field_without_a_name_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load(tmp_path, text)

@@ -19,6 +19,8 @@ from callguard.cli import (
     prompt,
     purge,
     recording,
+    registry,
+    scrub,
     serve,
     tenant,
 )
@@ -39,10 +41,12 @@ app.add_typer(campaign.app, name="campaign")
 app.add_typer(consent.app, name="consent")
 app.add_typer(override.app, name="policy")
 app.add_typer(recording.app, name="recording")
+app.add_typer(registry.app, name="registry")
 app.add_typer(prompt.app, name="prompt")
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("explain")(explain.explain)
+app.command("scrub")(scrub.scrub)
 app.command("purge")(purge.purge)
 app.command("demo")(demo.demo)
 

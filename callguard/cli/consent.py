@@ -1,13 +1,12 @@
 """``callguard consent``: what subjects agreed to."""
 
-import hashlib
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from sqlalchemy import or_, select
 
 from callguard.cli.arguments import maybe, read_moment, read_tenant, subject_of
+from callguard.cli.evidence import evidence_of
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -55,7 +54,7 @@ def record(
     now = SystemClock().now()
     granted_at = now if granted is None else read_moment(granted)
     ends = maybe(until)
-    evidence = _evidence(proof)
+    evidence = evidence_of(proof)
     with opened(config) as (settings, database), database.writing() as connection:
         owner = read_tenant(connection, tenant)
         _check_purpose(settings, owner, purpose)
@@ -125,17 +124,6 @@ def show(
     if not as_json:
         rows = [{key: value and plain(str(value)) for key, value in row.items()} for row in rows]
     say_table(as_json, rows, COLUMNS, f"Consents of {subject}")
-
-
-def _evidence(proof: str) -> str:
-    """What is kept of the proof: the text, or the name and the digest of the file."""
-    if not proof.startswith("@"):
-        return proof.strip()
-    file = Path(proof[1:])
-    if not file.is_file():
-        raise CommandError(f"there is no file {str(file)!r}")
-    with file.open("rb") as source:
-        return f"{file.name} sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
 
 
 def _check_purpose(settings: Settings, tenant: Tenant, purpose: str) -> None:

@@ -23,9 +23,11 @@ from callguard.gate.decide import Decision, decide
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import parties_of
 from callguard.gate.policy import Policy
+from callguard.gate.registries import snapshots_asked
 from callguard.gate.request import MAX_TEXT, Request
 from callguard.optout.events import after
 from callguard.optout.image import OptOutImage
+from callguard.optout.registry.shelf import Shelf
 from callguard.policy.facts import CHANNELS, DIRECTIONS, PURPOSES
 from callguard.policy.numbers import mask
 from callguard.policy.packs import all_packs
@@ -94,7 +96,7 @@ def explain(
     if purpose:
         _one_of(purpose, PURPOSES, "purpose")
     with opened(config) as (settings, database):
-        known = _knowledge(settings, database)
+        known = knowledge_of(settings, database)
         with database.reading() as connection:
             known.tenants.refresh(connection)
             owner = tenant_of(known.tenants, tenant)
@@ -139,7 +141,7 @@ def _one_of(text: str, known: Sequence[T], what: str) -> T:
     raise CommandError(f"{text!r} is no {what}; known: {', '.join(known)}")
 
 
-def _knowledge(settings: Settings, database: Database) -> Knowledge:
+def knowledge_of(settings: Settings, database: Database) -> Knowledge:
     """What the gate would draw on. Raises PackError."""
     clock = SystemClock()
     packs = all_packs(settings.policy.packs, settings.policy.leave_out)
@@ -152,6 +154,7 @@ def _knowledge(settings: Settings, database: Database) -> Knowledge:
         attempts=LocalAttempts(reads, clock),
         reads=reads,
         home_region=settings.home_region,
+        registries=Shelf(settings.registry_folder),
     )
 
 
@@ -224,6 +227,7 @@ def _explained(
         about=about,
         place=facts.place if facts else None,
         local=facts.local if facts else (),
+        registries=snapshots_asked(verdict, facts) or {},
         notes=notes,
     )
 
@@ -253,6 +257,7 @@ def _explained_row(row: Row[tuple[object, ...]]) -> Explanation:
         findings=row.findings,
         at=row.decided_at,
         about=about,
+        registries=row.registries or {},
     )
 
 

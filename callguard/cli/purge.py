@@ -18,8 +18,9 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.recording.objects import FolderStore
-from callguard.retention.purge import due
+from callguard.retention.purge import Certificate, due
 from callguard.retention.purge import purge as run_purge
+from callguard.retention.registries import drop_spent
 
 T = TypeVar("T")
 
@@ -43,7 +44,14 @@ def purge(
                 return work(connection)
 
         store = FolderStore(settings.object_folder)
-        certificate = asyncio.run(run_purge(write, store, clock, actor=actor()))
+
+        async def run() -> Certificate:
+            certificate = await run_purge(write, store, clock, actor=actor())
+            folder = settings.registry_folder
+            await drop_spent(database, write, folder, clock, actor=actor())
+            return certificate
+
+        certificate = asyncio.run(run())
         database.checkpoint()
     total = sum(certificate.counts.values())
     say(as_json, certificate.as_json(), f"purged {total} rows; certificate {certificate.id}")

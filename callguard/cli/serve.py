@@ -43,7 +43,7 @@ def serve(
     settings = Settings.load(config)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         try:
-            runner.run(run_service(settings, SystemClock(), _ready))
+            runner.run(run_service(settings, SystemClock(), _ready, config.absolute()))
         except ServiceError as error:
             raise CommandError(str(error)) from error
         except ExceptionGroup as failed:

@@ -23,6 +23,8 @@ from callguard.consent.prompts import PromptError
 from callguard.consent.texts import TextError
 from callguard.contacts.contact import ContactError
 from callguard.optout.events import OptOutError
+from callguard.optout.registry.contract import RegistryError
+from callguard.optout.scrub.contract import ScrubError
 from callguard.policy.overrides import OverrideError
 from callguard.policy.packs import PackError
 from callguard.recording.age import AgeError
@@ -57,6 +59,8 @@ FAILURES = (
     PackError,
     PromptError,
     RecordingError,
+    RegistryError,
+    ScrubError,
     SpoolError,
     SQLAlchemyError,
     TenantError,

@@ -55,6 +55,12 @@ def add_tenant(
     shown_number: Annotated[
         str, typer.Option(help="The number called people see, where the PBX names an extension.")
     ] = "",
+    line_language: Annotated[
+        list[str] | None, typer.Option(help="A language its opt-out line offers; repeatable.")
+    ] = None,
+    typed_opt_out: Annotated[
+        str, typer.Option(help="What becomes of a number typed there: accept or call_back.")
+    ] = "accept",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,6 +76,8 @@ def add_tenant(
                 "record": record,
                 "key_kind": kind or "pq",
                 "shown_number": shown_number,
+                "languages": line_language or [],
+                "typed_opt_out": typed_opt_out,
             }
         )
         _check_shown(chosen)

@@ -32,7 +32,8 @@ COLUMNS = ("outcome", "reason", "rule")
 class Explanation:
     """A verdict with what it was about. ``findings`` are in their stored form; ``place`` is None
     where it is not kept or nobody asked for it; ``read_as_utc`` is whether the moment was typed
-    without an offset; ``notes`` say what else the reader is to know."""
+    without an offset; ``registries`` are the digests of the snapshots that were asked, by registry;
+    ``notes`` say what else the reader is to know."""
 
     allowed: bool
     reasons: Sequence[str]
@@ -43,6 +44,7 @@ class Explanation:
     about: Mapping[str, str | None]
     place: Place | None = None
     local: Sequence[datetime] = ()
+    registries: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = field(default_factory=list)
 
 
@@ -65,6 +67,7 @@ def lines(explanation: Explanation) -> list[str]:
         *_place(explanation.place),
         *_local(explanation.local),
         *_duties(explanation),
+        *(f"registry {n}: snapshot {s}" for n, s in sorted(explanation.registries.items())),
         *(f"note: {note}" for note in explanation.notes),
     ]
 
@@ -90,6 +93,7 @@ def as_value(explanation: Explanation) -> dict[str, object]:
         ],
         "obligations": list(explanation.obligations),
         "findings": [dict(finding) for finding in _ordered(explanation.findings)],
+        "registries": dict(explanation.registries),
         "notes": list(explanation.notes),
     }
 

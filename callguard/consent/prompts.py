@@ -144,7 +144,7 @@ def _make(folder: Path, text: PromptText) -> Prompt:
     target.parent.mkdir(parents=True, exist_ok=True)
     spoken = target.with_suffix(".speech")
     draft = target.with_suffix(".part")
-    _run(["espeak-ng", "-v", text.voice, "-w", str(spoken), "--", text.text])
+    _run(["espeak-ng", "-v", text.voice, "-w", str(spoken), "--", text.spoken])
     convert = ["-r", str(RATE), "-c", "1", "-b", "16", "-t", "wav", str(draft)]
     # -R dithers alike each time, so that the same words make the same file.
     _run(["sox", "-R", "-t", "wav", str(spoken), *convert, "gain", "-n", "-3"])

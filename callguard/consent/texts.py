@@ -4,13 +4,30 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
+DIGITS = tuple(f"digit-{digit}" for digit in range(10))
+"""The prompts that say one digit each."""
+
 PROMPTS = (
     "notice",
     "optout-done",
+    "optout-failed",
     "blocked",
     "blocked-hours",
     "blocked-limit",
     "blocked-consent",
+    "line-language",
+    "line-offer",
+    "line-type",
+    "line-bad-number",
+    "line-read-back",
+    "line-confirm",
+    "line-in-ask",
+    "line-in-done",
+    "line-callback",
+    "callback-ask",
+    "line-unchanged",
+    "line-goodbye",
+    *DIGITS,
 )
 
 
@@ -20,13 +37,24 @@ class TextError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PromptText:
-    """What one prompt says in one language. ``voice`` is the espeak-ng voice that says it."""
+    """What one prompt says in one language. ``voice`` is the espeak-ng voice that says it.
+
+    ``phonemes`` is what the synthesiser is given in place of the text where it cannot read the
+    script itself (unpointed Hebrew), in espeak-ng's ``[[…]]``. The evidence is the text. A new
+    pronunciation is a new version, like new words.
+    """
 
     name: str
     language: str
     version: int
     text: str
     voice: str
+    phonemes: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """What the synthesiser is given."""
+        return self.phonemes or self.text
 
 
 def parse_texts(name: str, source: str) -> tuple[PromptText, ...]:
@@ -35,7 +63,14 @@ def parse_texts(name: str, source: str) -> tuple[PromptText, ...]:
         data = tomllib.loads(source)
         language, voice = str(data["language"]), str(data["voice"])
         found = tuple(
-            PromptText(prompt, language, int(entry["version"]), str(entry["text"]), voice)
+            PromptText(
+                prompt,
+                language,
+                int(entry["version"]),
+                str(entry["text"]),
+                voice,
+                str(entry.get("phonemes", "")),
+            )
             for prompt, entry in data["prompt"].items()
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -70,7 +70,7 @@ async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) 
     if failure is not None:
         raise failure
     if state is ConsentState.REFUSED:
-        return await _confirm(gate, session, call, tenant) if opted_out else After.CONNECT
+        return await _confirm(gate, session, call, tenant, opted_out=opted_out)
     if kept and state is ConsentState.GRANTED:
         await _record(gate, session, call, tenant)
     return After.CONNECT
@@ -120,12 +120,17 @@ async def _keep(
     return True
 
 
-async def _confirm(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) -> After:
-    """Says that the opt-out is done; only called once it is durable."""
-    prompt = gate.prompts.find("optout-done", tenant.settings.language)
-    if prompt is not None:
-        await _play(gate, session, call, prompt, "")
-    return After.END if tenant.settings.on_opt_out == "end" else After.CONNECT
+async def _confirm(
+    gate: Gate, session: AgiSession, call: Call, tenant: Tenant, *, opted_out: bool
+) -> After:
+    """Says that the opt-out is done, once it is durable, or that it is not; who has no number to
+    enter is told neither. Where it is not done, an agent can still be told of it."""
+    if call.subject:
+        name = "optout-done" if opted_out else "optout-failed"
+        prompt = gate.prompts.find(name, tenant.settings.language)
+        if prompt is not None:
+            await _play(gate, session, call, prompt, "")
+    return After.END if opted_out and tenant.settings.on_opt_out == "end" else After.CONNECT
 
 
 async def _record(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) -> None:

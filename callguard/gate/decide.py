@@ -11,6 +11,7 @@ from callguard.gate.callbook import Call
 from callguard.gate.dossier import NOTHING_KEPT, read_dossier
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import Parties, find_tenant, parties_of
+from callguard.gate.registries import snapshots_asked
 from callguard.gate.request import Request, read_purpose
 from callguard.ids import uuid7
 from callguard.policy.facts import Attempt, CallFacts, OptOut, Purpose
@@ -91,7 +92,7 @@ async def decide(
         obligations=verdict.obligations,
         decided_at=moment,
     )
-    rows = [Row(calls, _values(call, request, tenant, verdict, parties))]
+    rows = [Row(calls, call_values(call, request, tenant, verdict, parties, facts))]
     if claim is not None:
         # No retention makes an attempt forgotten that a rule still counts.
         counted = known.policy.common.counts_until(moment)
@@ -247,9 +248,15 @@ async def _attempts(
         return None
 
 
-def _values(
-    call: Call, request: Request, tenant: Tenant | None, verdict: Verdict, parties: Parties
+def call_values(
+    call: Call,
+    request: Request,
+    tenant: Tenant | None,
+    verdict: Verdict,
+    parties: Parties,
+    facts: CallFacts | None = None,
 ) -> dict[str, object]:
+    """The row of a decided call."""
     caller, called = parties.caller, parties.called
     return {
         "id": call.id,
@@ -269,6 +276,7 @@ def _values(
         "reasons": list(verdict.reasons),
         "obligations": sorted(o.value for o in verdict.obligations),
         "findings": [finding.as_json() for finding in verdict.findings],
+        "registries": snapshots_asked(verdict, facts),
         "decided_at": call.decided_at,
         "expires_at": expires_at(call.decided_at, days_kept(tenant, "verdict")),
     }

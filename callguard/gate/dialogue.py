@@ -1,4 +1,4 @@
-"""The dialogues: what the gate says to a dialplan on each of its four questions.
+"""The dialogues: what the gate says to a dialplan on each of its questions.
 
 A dialplan trusts nothing but an explicit ``allow``, so leaving without an answer blocks an
 outbound call and connects an inbound one unrecorded, as the failure table has it.
@@ -13,9 +13,12 @@ from callguard.gate.announce import After, announce, is_announced
 from callguard.gate.callbook import Call, withdraw
 from callguard.gate.decide import Decision, decide, release, still_stands
 from callguard.gate.feature import feature
+from callguard.gate.line import confirm_claim, optout_line
+from callguard.gate.registries import registries_missing
 from callguard.gate.request import read_request
 from callguard.gate.room import Gate
 from callguard.ids import is_call_id
+from callguard.optout.claims import find_claim
 from callguard.policy.numbers import mask
 from callguard.storage.attempts import Conversation, note_answered
 from callguard.storage.journal import NotDurableError
@@ -34,6 +37,10 @@ async def answer(gate: Gate, session: AgiSession) -> None:
             await inbound(gate, session)
         case "feature":
             await feature(gate, session)
+        case "optout-line":
+            await optout_line(gate, session)
+        case "call-back":
+            await called_back(gate, session)
         case other:
             gate.counts.fault("unknown_request")
             log.warning("unknown_agi_request", request=other[:32])
@@ -67,12 +74,8 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
 
 async def answered(gate: Gate, session: AgiSession) -> None:
     """The called party has answered: notice, consent, recording, before the bridge is made."""
-    call_id = session.env.query.get("call", "")
-    call = await gate.recall(call_id) if is_call_id(call_id) else None
-    mine = call is not None and call.pbx == session.env.query.get("pbx")
-    if call is None or not mine or not call.allowed or call.direction != "outbound":
-        gate.counts.fault("answered_without_verdict")
-        log.warning("answered_without_verdict", call=call_id[:36])
+    call = await _answered_call(gate, session)
+    if call is None:
         return
     await _conversation(gate, call)
     tenant = gate.tenants.get(call.tenant)
@@ -81,6 +84,33 @@ async def answered(gate: Gate, session: AgiSession) -> None:
     after = await announce(gate, session, call, tenant)
     if after is After.END:
         await session.set_variable("CALLGUARD_AFTER", "end")
+
+
+async def called_back(gate: Gate, session: AgiSession) -> None:
+    """Whoever has the number that was typed on the opt-out line has answered."""
+    call = await _answered_call(gate, session)
+    claim_id = session.env.query.get("claim", "")
+    if call is None or not is_call_id(claim_id):
+        return
+    claim = await gate.database.read(partial(find_claim, claim_id=claim_id))
+    if claim is None or (claim.tenant, claim.subject) != (call.tenant, call.subject):
+        gate.counts.fault("call_back_without_claim")
+        log.warning("call_back_without_claim", call=call.id)
+        return
+    await _conversation(gate, call)
+    await confirm_claim(gate, session, call, claim)
+
+
+async def _answered_call(gate: Gate, session: AgiSession) -> Call | None:
+    """The allowed outbound call that a dialplan says was answered."""
+    call_id = session.env.query.get("call", "")
+    call = await gate.recall(call_id) if is_call_id(call_id) else None
+    mine = call is not None and call.pbx == session.env.query.get("pbx")
+    if call is None or not mine or not call.allowed or call.direction != "outbound":
+        gate.counts.fault("answered_without_verdict")
+        log.warning("answered_without_verdict", call=call_id[:36])
+        return None
+    return call
 
 
 async def _conversation(gate: Gate, call: Call) -> None:
@@ -139,6 +169,7 @@ def _entered(gate: Gate, decision: Decision) -> None:
     call, verdict = decision.call, decision.verdict
     gate.calls.add(call)
     gate.counts.verdict(call.direction, verdict.decision)
+    gate.counts.missing(registries_missing(verdict, decision.facts))
     log.info(
         "verdict",
         call=call.id,

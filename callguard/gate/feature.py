@@ -30,8 +30,8 @@ async def feature(gate: Gate, session: AgiSession) -> None:
         case "stop":
             await _stop(gate, session, call)
         case "optout":
-            if await opt_out(gate, call, way="feature_code", prompt=None):
-                await _confirm(gate, session, call)
+            done = await opt_out(gate, call, way="feature_code", prompt=None)
+            await _say(gate, session, call, "optout-done" if done else "optout-failed")
         case _:
             gate.counts.fault("unknown_feature")
             log.warning("unknown_feature", action=action[:16], call=call.id)
@@ -55,9 +55,9 @@ async def _stop(gate: Gate, session: AgiSession, call: Call) -> None:
         log.error("recording_not_stopped", call=call.id)
 
 
-async def _confirm(gate: Gate, session: AgiSession, call: Call) -> None:
+async def _say(gate: Gate, session: AgiSession, call: Call, name: str) -> None:
     tenant = gate.tenants.get(call.tenant)
-    prompt = gate.prompts.find("optout-done", tenant.settings.language) if tenant else None
+    prompt = gate.prompts.find(name, tenant.settings.language) if tenant else None
     sound = gate.sound(call.pbx, prompt) if prompt else None
     if sound is not None:
         await session.stream_file(sound, timeout=CONFIRMATION_S)

@@ -21,6 +21,7 @@ from callguard.config import API
 from callguard.gate.callbook import NOT_GIVEN, Call, withdraw
 from callguard.gate.decide import Decision, decide, release, still_stands
 from callguard.gate.parties import find_tenant, parties_of
+from callguard.gate.registries import registries_missing
 from callguard.gate.request import Request
 from callguard.gate.room import Gate
 from callguard.policy.rules import Finding, Verdict, refusal
@@ -164,6 +165,7 @@ class Preflight:
             return _not_given(request.number, refusal("gate.durable", reason))
         if not verdict.allowed:
             gate.counts.verdict("outbound", "block")
+            gate.counts.missing(registries_missing(verdict, decision.facts))
         return _checked(request.number, verdict, call.id)
 
     def _look_again(

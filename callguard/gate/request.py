@@ -1,6 +1,6 @@
 """What a dialplan asks of the gate, read from the AGI environment. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from callguard.policy.facts import PURPOSES, Channel, Dialler, Direction, Purpose
@@ -66,9 +66,15 @@ class Counts:
     not_durable: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     notices: dict[str, int] = field(default_factory=dict)
+    held_by_missing: dict[str, int] = field(default_factory=dict)
 
     def verdict(self, direction: str, decision: str) -> None:
         self.verdicts[direction, decision] = self.verdicts.get((direction, decision), 0) + 1
+
+    def missing(self, registries: Iterable[str]) -> None:
+        """A call was held back because these registries are not there to ask."""
+        for name in registries:
+            self.held_by_missing[name] = self.held_by_missing.get(name, 0) + 1
 
     def fault(self, kind: str) -> None:
         self.faults[kind] = self.faults.get(kind, 0) + 1

@@ -8,10 +8,14 @@ from callguard.consent.prompts import Prompt, PromptLibrary
 from callguard.gate.callbook import Call, CallBook, read_call
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.request import Counts
+from callguard.gate.typed_number import HourlyBound
 from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.tenant import Tenant
+
+TYPED_AN_HOUR = 60
+"""Most numbers typed on opt-out lines that are entered, or called back, in an hour."""
 
 
 class Recordings(Protocol):
@@ -59,6 +63,7 @@ class Gate(Knowledge):
     durable_s: float = 2.0
     calls: CallBook = field(default_factory=CallBook)
     counts: Counts = field(default_factory=Counts)
+    typed_numbers: HourlyBound = field(default_factory=lambda: HourlyBound(TYPED_AN_HOUR))
 
     def sound(self, pbx: str, prompt: Prompt) -> str | None:
         """The prompt's path as that Asterisk sees it, without extension."""

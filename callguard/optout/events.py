@@ -1,15 +1,21 @@
 """Opt-outs as they are kept: one row for each time a subject opted out or in again.
 
-Rows are only ever added. Where a subject stands with a tenant is what the last row says, and
-the rows before it are the provenance.
+Rows are only ever added, and each says what was said and no more. A row is about its purposes by
+its channels, towards one tenant or towards all. For every such pair the last row about it decides;
+what other pairs stand for, it leaves alone. So an opt-out adds to those that stand and narrows
+none, a re-consent lifts what it names and leaves the rest, and neither covers a pair that nobody
+spoke of. A row of one tenant never touches a wish against all tenants, nor the other way round.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from callguard.audit.log import Entry, append
+from callguard.policy.facts import CHANNELS, PURPOSES
 from callguard.storage.schema import opt_outs
 
 WAYS = (
@@ -54,32 +60,32 @@ class OptOutEvent:
     evidence: str | None = None
 
 
-def add(connection: Connection, event: OptOutEvent) -> int:
-    """Writes the event with its audit row; returns its sequence number.
-
-    An opt-out adds to the one that stands: it never narrows the purposes of that, which only a
-    lifting with its reason may do. Raises OptOutError where an opting-in gives no reason.
-    """
-    if not event.standing and not event.reason:
+def check(event: OptOutEvent) -> None:
+    """Raises OptOutError for an event that is not to be entered: what would have no effect, or
+    what lifts a wish without saying why and where the proof is."""
+    for what, names, known in (
+        ("way to opt out", (event.way,), WAYS),
+        ("purpose", sorted(event.purposes), PURPOSES),
+        ("channel", sorted(event.channels), CHANNELS),
+    ):
+        for name in names:
+            if name not in known:
+                raise OptOutError(f"{name!r} is no {what}; known: {', '.join(known)}")
+    if not event.subject:
+        raise OptOutError("an opt-out is of a number; this one has none")
+    if event.standing:
+        return
+    if not (event.reason or "").strip():
         raise OptOutError("an opt-out is lifted only with a reason")
-    if event.standing and event.purposes:
-        event = replace(event, purposes=_widened(connection, event))
-    result = connection.execute(
-        insert(opt_outs).values(
-            tenant_id=event.tenant,
-            subject=event.subject,
-            standing=event.standing,
-            purposes=sorted(event.purposes),
-            channels=sorted(event.channels),
-            way=event.way,
-            call_id=event.call_id,
-            prompt=event.prompt,
-            actor=event.actor,
-            reason=event.reason,
-            evidence=event.evidence,
-            at=event.at,
-        )
-    )
+    if not (event.evidence or "").strip():
+        raise OptOutError("an opt-out is lifted only with evidence: where the proof is")
+
+
+def add(connection: Connection, event: OptOutEvent) -> int:
+    """Writes the event with its audit row; returns its sequence number. Raises OptOutError as
+    ``check`` does."""
+    check(event)
+    result = connection.execute(insert(opt_outs).values(**as_row(event)))
     assert result.inserted_primary_key is not None
     sequence = int(result.inserted_primary_key[0])
     action = "optout.add" if event.standing else "optout.lift"
@@ -89,27 +95,32 @@ def add(connection: Connection, event: OptOutEvent) -> int:
     return sequence
 
 
-def _widened(connection: Connection, event: OptOutEvent) -> frozenset[str]:
-    """The purposes of an opt-out together with those of the one that stands."""
-    last = connection.execute(
-        select(opt_outs.c.standing, opt_outs.c.purposes)
-        .where(
-            opt_outs.c.subject == event.subject,
-            opt_outs.c.tenant_id.is_not_distinct_from(event.tenant),
-        )
-        .order_by(opt_outs.c.seq.desc())
-        .limit(1)
-    ).one_or_none()
-    if last is None or not last.standing:
-        return event.purposes
-    return event.purposes | frozenset(last.purposes) if last.purposes else frozenset()
+def as_row(event: OptOutEvent) -> dict[str, object]:
+    """The event as the table has it, but for its number."""
+    return {
+        "tenant_id": event.tenant,
+        "subject": event.subject,
+        "standing": event.standing,
+        "purposes": sorted(event.purposes),
+        "channels": sorted(event.channels),
+        "way": event.way,
+        "call_id": event.call_id,
+        "prompt": event.prompt,
+        "actor": event.actor,
+        "reason": event.reason,
+        "evidence": event.evidence,
+        "at": event.at,
+    }
 
 
 def after(connection: Connection, sequence: int, limit: int) -> list[tuple[int, OptOutEvent]]:
     """The events after a sequence number, in order."""
-    rows = connection.execute(
-        select(opt_outs).where(opt_outs.c.seq > sequence).order_by(opt_outs.c.seq).limit(limit)
-    )
+    found = select(opt_outs).where(opt_outs.c.seq > sequence).order_by(opt_outs.c.seq)
+    return events_of(connection.execute(found.limit(limit)))
+
+
+def events_of(rows: Iterable[Row[Any]]) -> list[tuple[int, OptOutEvent]]:
+    """The events of whole rows of the table, with their numbers."""
     return [
         (
             row.seq,

@@ -5,14 +5,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import pairwise
 
 from pydantic import BaseModel
 
 from callguard.policy.evaluate import judge
 from callguard.policy.facts import CallFacts
-from callguard.policy.kinds import attempts, cooling_off
+from callguard.policy.kinds import attempts, cooling_off, registry_freshness
 from callguard.policy.period import Period
 from callguard.policy.rules import KindSettings, Rule, Verdict
 
@@ -26,7 +26,8 @@ have been placed before the window began."""
 
 
 class Rulebook:
-    """A set of rules, immutable. ``digest`` names exactly these rules, wherever it is made.
+    """A set of rules, immutable. ``digest`` names exactly these rules, wherever it is made;
+    ``about_age`` are those about the age of a registry's list.
 
     Raises ValueError for two rules of one id.
     """
@@ -47,6 +48,9 @@ class Rulebook:
         self._somewhere = {region: tuple(rules) for region, rules in somewhere.items()}
         self.registries = frozenset(
             str(rule.settings.registry) for rule in self.rules if hasattr(rule.settings, "registry")
+        )
+        self.about_age = tuple(
+            rule for rule in self.rules if isinstance(rule.settings, registry_freshness.Settings)
         )
         self._looking_back = {
             rule.id: period for rule in self.rules if (period := looks_back(rule.settings))
@@ -108,6 +112,18 @@ class Rulebook:
             about = (rule for rule in self.about(facts) if rule.scope.reaches(facts))
             found = self._by_sort[sort] = tuple(sorted(about, key=lambda rule: rule.id))
         return found
+
+
+def strictest_ages(rules: Iterable[Rule], day: date) -> dict[str, int]:
+    """How many days old each registry's list may be, by the strictest of these rules that is in
+    force on that day."""
+    ages: dict[str, int] = {}
+    for rule in rules:
+        settings = rule.settings
+        if isinstance(settings, registry_freshness.Settings) and rule.in_force(day):
+            name, days = settings.registry, settings.max_age_days
+            ages[name] = min(days, ages.get(name, days))
+    return ages
 
 
 def looks_back(settings: KindSettings) -> Period | None:

@@ -12,7 +12,7 @@ from callguard.policy.area_codes import codes_of
 
 _NOWHERE = "Etc/Unknown"
 
-_ALSO = (
+ALSO_IN = (
     ("617", ("Australia/Brisbane",)),  # Queensland has no summer time
     ("618", ("Australia/Darwin",)),  # nor has the Northern Territory
     ("1807", ("America/Winnipeg",)),  # north-western Ontario
@@ -52,7 +52,7 @@ def _mended(digits: str, found: Iterable[str]) -> tuple[str, ...]:
     zones = [zone for zone in found if zone != _NOWHERE]
     if digits.startswith("7") and _KALININGRAD[0] in zones:
         zones[zones.index(_KALININGRAD[0])] = _KALININGRAD[1]
-    for prefix, also in _ALSO:
+    for prefix, also in ALSO_IN:
         if digits.startswith(prefix):
             zones += [zone for zone in also if zone not in zones]
     return tuple(zones)

@@ -1,7 +1,7 @@
 """When the daily purge runs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, time, timedelta
 
 import structlog
@@ -33,10 +33,13 @@ class DailyPurge:
         at: str,
         *,
         tidy: Callable[[], None],
+        drop: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """``tidy`` runs in a thread after each purge, to leave nothing of it in logs."""
+        """After each purge ``drop`` takes away what was kept only for the rows that went, then
+        ``tidy`` runs in a thread, to leave nothing of it in logs."""
         self._write = write
         self._tidy = tidy
+        self._drop = drop
         self._store = store
         self._clock = clock
         self._at = at
@@ -56,6 +59,8 @@ class DailyPurge:
             try:
                 self.last = await purge(self._write, self._store, self._clock, actor="callguard")
                 self.fault = None
+                if self._drop is not None:
+                    await self._drop()
                 await asyncio.to_thread(self._tidy)
             except Exception as error:  # the next day tries again; the page shows the fault
                 self.fault = str(error) or type(error).__name__

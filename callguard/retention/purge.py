@@ -28,8 +28,10 @@ from callguard.storage.schema import (
     calls,
     consents,
     erasures,
+    opt_out_claims,
     purges,
     recordings,
+    scrubs,
 )
 
 T = TypeVar("T")
@@ -46,6 +48,8 @@ TABLES: dict[str, Table] = {
     "attempt": attempts,
     "consent": consents,
     "recording": recordings,
+    "scrub": scrubs,
+    "opt_out_claim": opt_out_claims,
 }
 """The tables of the data classes; each has ``tenant_id`` and ``expires_at``."""
 

@@ -204,7 +204,7 @@ calls = Table(
     Column("reasons", JSON, nullable=False),
     Column("obligations", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
-    Column("registries", JSON),
+    Column("registries", JSON(none_as_null=True)),
     Column("decided_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Index(None, "expires_at"),

@@ -1,29 +1,33 @@
 """The API: one question, ``POST /api/v1/check``, for programs that hold the token."""
 
-import asyncio
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import structlog
-from aiohttp import ClientPayloadError, web
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
-from pydantic_core import PydanticCustomError, from_json
+from aiohttp import web
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from callguard.gate.preflight import PBX, Checked, Preflight
-from callguard.gate.request import MAX_TEXT, Request
+from callguard.gate.request import Request
 from callguard.policy.facts import Channel, Dialler, Purpose
-from callguard.web.token import TokenError, is_token, read_token
+from callguard.web.door import (
+    JSON,
+    MAX_NUMBER,
+    PLAIN,
+    Doorkeeper,
+    Given,
+    Question,
+    Refused,
+    Text,
+    check_type,
+    read_body,
+    read_object,
+    understand,
+)
+from callguard.web.security import Opening
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +40,6 @@ MOST: Final = 10_000
 MOST_EXPLAINED: Final = 1_000
 """Most numbers of one request whose findings are told: they are many times longer."""
 
-MAX_NUMBER: Final = 254
 MAX_BODY: Final = 2 * 1024 * 1024
 BODY_S: Final = 10.0
 """How long a request may take to come in."""
@@ -62,23 +65,18 @@ def _moment(value: object) -> datetime:
     return at.astimezone(UTC)
 
 
-_PLAIN: Final = r"^[^\x00-\x1f\x7f]*$"
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=_PLAIN)]
-Given = Annotated[str, StringConstraints(max_length=MAX_NUMBER)]
-
-
-class Asked(BaseModel):
+class Asked(Question):
     """The question. Empty texts are as if left out, where they are allowed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
     tenant: Text
-    numbers: Annotated[list[Given], Field(min_length=1, max_length=MOST, fail_fast=True)] = []
+    numbers: Annotated[list[Given], Field(min_length=1, max_length=MOST, fail_fast=True)] = Field(
+        default_factory=list
+    )
     number: Given = ""
     purpose: Literal["", Purpose] = ""
     channel: Channel = "voice"
     direction: Literal["outbound"] = "outbound"
-    caller: Annotated[str, StringConstraints(max_length=MAX_NUMBER, pattern=_PLAIN)] = ""
+    caller: Annotated[str, StringConstraints(max_length=MAX_NUMBER, pattern=PLAIN)] = ""
     campaign: Text = ""
     debt: Text = ""
     agent: Text = ""
@@ -112,59 +110,26 @@ class Asked(BaseModel):
         )
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a fault
-    """A request that gets no verdict. ``where`` is the part of it that is wrong."""
-
-    def __init__(
-        self, status: int, error: str, where: str = "", headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(error)
-        self.status = status
-        self.where = where
-        self.headers = headers
-
-    def response(self) -> web.Response:
-        told = {"error": str(self), "where": self.where}
-        return web.json_response(told, status=self.status, headers=self.headers)
-
-
 class CheckApi:
     """``POST /api/v1/check``. The token's file is read anew each time, so that it may change."""
 
+    openings: Final = (Opening(PATH, METHODS),)
+
     def __init__(self, preflight: Preflight, token_file: Path) -> None:
         self._preflight = preflight
-        self._token_file = token_file
-        self._running = 0
+        self._keeper = Doorkeeper(token_file, most=AT_ONCE)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post(PATH, self.check)]
 
     async def check(self, request: web.Request) -> web.Response:
         try:
-            await self._authorize(request)
-            _check_type(request)
-            if self._running >= AT_ONCE:
-                raise Refused(
-                    429, "too many requests are being answered", headers={"Retry-After": "1"}
-                )
-            self._running += 1
-            try:
-                return await self._answer(await _body(request))
-            finally:
-                self._running -= 1
+            await self._keeper.authorize(request)
+            check_type(request, JSON)
+            with self._keeper.place():
+                return await self._answer(await read_body(request, most=MAX_BODY, within=BODY_S))
         except Refused as refused:
             return refused.response()
-
-    async def _authorize(self, request: web.Request) -> None:
-        try:
-            token = await asyncio.to_thread(read_token, self._token_file)
-        except TokenError as error:
-            raise Refused(503, f"no API token: {error}") from error
-        if token is None:
-            raise Refused(503, "no API token")
-        given = request.headers.getall("Authorization", ())
-        scheme, _, credentials = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        if scheme.lower() != "bearer" or not is_token(credentials.strip(), token):
-            raise Refused(
-                401, "the API token is missing or wrong", headers={"WWW-Authenticate": "Bearer"}
-            )
 
     async def _answer(self, body: bytes) -> web.Response:
         asked = read_question(body)
@@ -195,20 +160,7 @@ class CheckApi:
 
 def read_question(body: bytes) -> Asked:
     """Raises Refused for the first thing that is wrong, without the figures in it."""
-    try:
-        data = from_json(body)
-    except ValueError as error:
-        raise Refused(400, f"the body is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise Refused(400, "the body is not a JSON object")
-    unknown = next((key for key in data if key not in Asked.model_fields), None)
-    if unknown is not None:
-        raise Refused(400, "there is no such key", unknown[:64])
-    try:
-        asked = Asked.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise Refused(400, first["msg"], _where(first["loc"])) from error
+    asked = understand(Asked, read_object(body))
     given = asked.model_fields_set & {"number", "numbers"}
     if len(given) != 1:
         raise Refused(400, "either a number or a list of numbers is needed", "numbers")
@@ -235,51 +187,3 @@ def told(checked: Checked, *, explained: bool) -> bytes:
     if explained:
         result["findings"] = [finding.as_json() for finding in checked.findings]
     return json.dumps(result).encode()
-
-
-_PHRASES: Final[Mapping[int, str]] = {
-    400: "the request is not one that can be read",
-    403: "other sites may not ask",
-    405: "only POST is answered here",
-    421: "callguard does not answer to that name",
-    500: "something went wrong; nothing was allowed",
-}
-
-
-def in_json(error: web.HTTPException) -> web.Response:
-    """The answer to a request that did not reach the API, or broke in it."""
-    headers = {key: value for key, value in error.headers.items() if key == "Allow"}
-    text = _PHRASES.get(error.status) or HTTPStatus(error.status).phrase
-    return Refused(error.status, text, headers=headers).response()
-
-
-def _check_type(request: web.Request) -> None:
-    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
-        raise Refused(415, "the body must be application/json, not compressed")
-
-
-async def _body(request: web.Request) -> bytes:
-    body = bytearray()
-    if (request.content_length or 0) > MAX_BODY:
-        raise _too_large()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for part in request.content.iter_any():
-                body += part
-                if len(body) > MAX_BODY:
-                    raise _too_large()
-    except TimeoutError:
-        raise Refused(408, f"the body did not come within {BODY_S:.0f} s") from None
-    except ClientPayloadError as error:
-        raise Refused(400, "the body cannot be read") from error
-    return bytes(body)
-
-
-def _too_large() -> Refused:
-    return Refused(413, f"the body is longer than {MAX_BODY} bytes")
-
-
-def _where(location: tuple[int | str, ...]) -> str:
-    """The part of the request that is meant: ``numbers[3]``."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-    return "".join(steps).removeprefix(".")

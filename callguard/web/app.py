@@ -2,10 +2,10 @@
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp_jinja2
 import jinja2
@@ -14,15 +14,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from callguard.clock import Clock
-from callguard.web.api import PATH as API_PATH
-from callguard.web.api import CheckApi, in_json
 from callguard.web.assets import Assets
+from callguard.web.door import in_json
 from callguard.web.health import Readiness, alive
 from callguard.web.live import Events, LiveHub, LiveLimits
 from callguard.web.metrics import Metrics
+from callguard.web.opt_out_page import OptOutDesk, OptOutPage
 from callguard.web.pages import ErrorPages, Pages, StatusPage
 from callguard.web.reader import StatusReader
-from callguard.web.security import Guard, harden
+from callguard.web.security import Guard, Opening, harden
 from callguard.web.status import StatusSource
 
 log = structlog.get_logger(__name__)
@@ -47,16 +47,27 @@ class WebLimits:
     live: LiveLimits = field(default_factory=LiveLimits)
 
 
+class Doors(Protocol):
+    """A part of the web room that does more than tell the status."""
+
+    @property
+    def openings(self) -> Sequence[Opening]: ...
+
+    def routes(self) -> Sequence[web.RouteDef]: ...
+
+
 def build_app(
     source: StatusSource,
     *,
     clock: Clock,
     hosts: Collection[str] = (),
     limits: WebLimits | None = None,
-    api: CheckApi | None = None,
+    api: Doors | None = None,
+    more: Sequence[Doors] = (),
+    desk: OptOutDesk | None = None,
 ) -> web.Application:
-    """The application. It answers to loopback names and to ``hosts``; without ``api`` it is read
-    only."""
+    """The application. It answers to loopback names and to ``hosts``; without ``api``, ``more``
+    and the ``desk``, where a number is opted out, it is read only."""
     limits = limits or WebLimits()
     app = web.Application(client_max_size=1)
     environment = aiohttp_jinja2.setup(
@@ -72,12 +83,14 @@ def build_app(
     pages = Pages(environment, assets)
     reader = StatusReader(source, timeout=limits.read_timeout)
     hub = LiveHub(reader, pages, limits.live)
-    posting = (API_PATH,) if api is not None else ()
-    app.middlewares.append(_outermost(Guard(hosts, posting), ErrorPages(pages, clock), posting))
+    form = OptOutPage(desk, pages) if desk is not None else None
+    doors = [door for door in (api, form, *more) if door is not None]
+    guard = Guard(hosts, [opening for door in doors for opening in door.openings])
+    app.middlewares.append(_outermost(guard, ErrorPages(pages, clock)))
     app[HUB] = hub
     app.add_routes(
         [
-            web.get("/", StatusPage(reader, pages).show),
+            web.get("/", StatusPage(reader, pages, form).show),
             web.get("/events", Events(hub, limits.live).stream),
             web.get("/healthz", alive),
             web.get("/readyz", Readiness(reader).show),
@@ -85,17 +98,19 @@ def build_app(
             web.get("/static/{name}", assets.serve),
         ]
     )
-    if api is not None:
-        app.router.add_post(API_PATH, api.check)
+    for door in doors:
+        app.add_routes(door.routes())
     app.on_response_prepare.append(harden)
     app.on_shutdown.append(_end_listening)
     app.cleanup_ctx.append(_polling(hub, reader))
     return app
 
 
-def _outermost(guard: Guard, pages: ErrorPages, posting: Collection[str]) -> Middleware:
+def _outermost(guard: Guard, pages: ErrorPages) -> Middleware:
     def refused(request: web.Request, error: web.HTTPException) -> web.Response:
-        return in_json(error) if request.path in posting else pages.answer(request, error)
+        opening = guard.opening(request.path)
+        page = opening is None or opening.page
+        return pages.answer(request, error) if page else in_json(error)
 
     @web.middleware
     async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -145,11 +160,15 @@ class WebServer:
         *,
         clock: Clock,
         limits: WebLimits | None = None,
-        api: CheckApi | None = None,
+        api: Doors | None = None,
+        more: Sequence[Doors] = (),
+        desk: OptOutDesk | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
         self._api = api
+        self._more = more
+        self._desk = desk
         self._limits = limits or WebLimits()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -157,7 +176,13 @@ class WebServer:
     async def start(self, host: str, port: int) -> int:
         """The bound port; 0 asks for any. Raises OSError where the address cannot be had."""
         app = build_app(
-            self._source, clock=self._clock, hosts=(host,), limits=self._limits, api=self._api
+            self._source,
+            clock=self._clock,
+            hosts=(host,),
+            limits=self._limits,
+            api=self._api,
+            more=self._more,
+            desk=self._desk,
         )
         runner = web.AppRunner(
             app,

@@ -4,7 +4,7 @@ Each scrape builds its registry from one status, so that all figures are of the 
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from aiohttp import web
@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from callguard.optout.registry.freshness import RegistryStanding
 from callguard.web.pages import RELOAD_S
 from callguard.web.reader import StatusError, StatusReader
 from callguard.web.status import PbxStatus, Status
@@ -58,6 +59,7 @@ class StatusCollector(Collector):
         yield from _calls(status)
         yield from _recordings(status)
         yield from _keeping(status)
+        yield from _registries(status.registries)
         yield _gauge("agi_sessions", "FastAGI sessions open.", status.agi_sessions)
         yield _counter("agi_sessions", "FastAGI sessions let in.", status.agi_sessions_total)
         yield _counter("agi_refused", "FastAGI connections refused.", status.agi_refused_total)
@@ -128,6 +130,31 @@ def _keeping(status: Status) -> Iterator[Metric]:
         yield _instant("last_purge", "When the last purge ended", status.last_purge.finished_at)
     yield rows
     yield _instant("next_purge", "When the next purge is due", status.next_purge)
+
+
+def _registries(registries: tuple[RegistryStanding, ...]) -> Iterator[Metric]:
+    numbers = _gauges("registry_numbers", "Numbers in the registry's list.", "registry")
+    dated = _gauges(
+        "registry_list_timestamp_seconds", "The day that the list is of, Unix time.", "registry"
+    )
+    stale = _gauges(
+        "registry_stale_timestamp_seconds",
+        "The first day on which the list is too old, Unix time; absent where no rule says.",
+        "registry",
+    )
+    usable = _gauges("registry_usable", "Whether calls can pass by it (1) or not (0).", "registry")
+    for registry in registries:
+        usable.add_metric([registry.name], registry.usable)
+        if registry.list_date is not None:
+            numbers.add_metric([registry.name], registry.count)
+            dated.add_metric([registry.name], _midnight(registry.list_date))
+        if registry.stale_on is not None:
+            stale.add_metric([registry.name], _midnight(registry.stale_on))
+    yield from (numbers, dated, stale, usable)
+
+
+def _midnight(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -1,10 +1,10 @@
 """What is shown, as HTML: the page, the parts of it that live, and the error pages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp_jinja2
 import jinja2
@@ -22,6 +22,9 @@ from callguard.web.words import WORDS
 SHOWN_CALLS: Final = 100
 SHOWN_VERDICTS: Final = 50
 """Most rows of a table: a page is read by a person, and rendered between two calls."""
+
+SHOWN_PREFIXES: Final = 3
+"""Most prefixes of a registry that are named."""
 
 RELOAD_S: Final = 10
 """How often a browser without scripts asks again."""
@@ -73,16 +76,23 @@ class Pages:
             "word": word,
             "number": lambda value: format_decimal(value, locale=language.code),
             "moment": moment,
+            "day": day,
             "asset": self._assets.address,
             "lease_s": LEASE_S,
             "reload_s": RELOAD_S,
             "shown_calls": SHOWN_CALLS,
             "shown_verdicts": SHOWN_VERDICTS,
+            "shown_prefixes": SHOWN_PREFIXES,
         }
 
     def parts(self, status: Status | None, language: Language) -> str:
         """The sections that live updates replace; of an unknown status, only the alarm."""
         return self._render("parts.html", {**self.context(language), "status": status})
+
+    def opt_outs(self, form: object, language: Language) -> str:
+        """The page with the form by which a number is opted out, and nothing that reloads."""
+        context = {**self.context(language), "form": form, "reloading": False}
+        return self._render("opt_outs.html", context)
 
     def error(self, code: int, language: Language, at: datetime) -> str:
         """An error page. ``code`` without words of its own gets the standard ones."""
@@ -114,12 +124,26 @@ def moment(at: datetime, near: datetime | None = None) -> Markup:
     return Markup('<time datetime="{}" dir="ltr">{}</time>').format(iso, text)
 
 
+def day(date: datetime | date) -> Markup:
+    """A day, as everybody reads it in the same way."""
+    return Markup('<time datetime="{0}" dir="ltr">{0}</time>').format(date.strftime("%Y-%m-%d"))
+
+
+class Forms(Protocol):
+    """Who has the form that stands on the status page."""
+
+    def form(self, request: web.Request) -> tuple[object, Callable[[web.StreamResponse], None]]:
+        """What the form shows, and what binds an answer that holds it to who asked."""
+        ...
+
+
 class StatusPage:
     """``GET /``."""
 
-    def __init__(self, reader: StatusReader, pages: Pages) -> None:
+    def __init__(self, reader: StatusReader, pages: Pages, form: Forms | None = None) -> None:
         self._reader = reader
         self._pages = pages
+        self._form = form
 
     async def show(self, request: web.Request) -> web.Response:
         """Raises HTTPServiceUnavailable while the state cannot be read."""
@@ -127,8 +151,13 @@ class StatusPage:
             status = await self._reader.read()
         except StatusError as error:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": str(RELOAD_S)}) from error
+        form, bind = self._form.form(request) if self._form is not None else (None, None)
         context = {**self._pages.context(language_of(request)), "status": status}
-        return aiohttp_jinja2.render_template("page.html", request, context)
+        context |= {"form": form, "reloading": True}
+        response = aiohttp_jinja2.render_template("page.html", request, context)
+        if bind is not None:
+            bind(response)
+        return response
 
 
 class ErrorPages:

@@ -5,7 +5,9 @@ machine's is refused (a hostile page could point its own name at a loopback addr
 answer: DNS rebinding), and other sites may link to the page but not draw on it.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,12 +15,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 READING: Final = ("GET", "HEAD")
-POSTING: Final = ("POST",)
+BODIES: Final = ("POST",)
+"""The methods that may bring a body."""
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -28,18 +31,33 @@ _HEADERS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A path that is more than read. ``path`` may hold parts in braces, as aiohttp's routes do;
+    ``methods`` are those it answers. ``page`` is whether people come there by links and read the
+    answer: then it may be linked to from elsewhere, and refusals are pages; programs get JSON."""
+
+    path: str
+    methods: tuple[str, ...]
+    page: bool = False
+
+
 class Guard:
     """Refuses before anything is done. ``hosts`` are names answered beside loopback ones;
-    ``posting`` are the paths that are posted to, and take a body."""
+    whatever path is none of the ``openings`` is only read."""
 
-    def __init__(self, hosts: Collection[str], posting: Collection[str] = ()) -> None:
+    def __init__(self, hosts: Collection[str], openings: Iterable[Opening] = ()) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._posting = frozenset(posting)
+        self._openings = tuple((_matcher(opening.path), opening) for opening in openings)
+
+    def opening(self, path: str) -> Opening | None:
+        """The opening that a path belongs to."""
+        return next((found for match, found in self._openings if match.fullmatch(path)), None)
 
     def check(self, request: web.Request) -> None:
         """Raises the HTTPException to answer with."""
-        posting = request.path in self._posting
-        methods = POSTING if posting else READING
+        opening = self.opening(request.path)
+        methods = READING if opening is None else opening.methods
         if request.method not in methods:
             raise web.HTTPMethodNotAllowed(request.method, methods)
         host = _host_of(request.headers.getall("Host", ()))
@@ -47,9 +65,10 @@ class Guard:
             raise web.HTTPBadRequest
         if not (host in self._hosts or is_loopback(host)):
             raise web.HTTPMisdirectedRequest
-        if request.body_exists and not posting:
+        if request.body_exists and (opening is None or request.method not in BODIES):
             raise web.HTTPRequestEntityTooLarge(0, 1)
-        if _from_elsewhere(request, linked=not posting):
+        linked = (opening is None or opening.page) and request.method in READING
+        if _from_elsewhere(request, linked=linked):
             raise web.HTTPForbidden
 
 
@@ -67,6 +86,22 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_own(request: web.Request) -> bool:
+    """Whether a form was sent by a page of ours, as far as the browser tells: it names the site
+    that sent it, or else the origin. A browser that tells neither is not taken at its word. The
+    origin of our own pages is ``null``, because they send no referrer (Fetch, section 3.2)."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    return origin in ("null", f"http://{request.host}")
+
+
+def _matcher(path: str) -> re.Pattern[str]:
+    parts = re.split(r"\{[^{}]*\}", path)
+    return re.compile("[^/]+".join(re.escape(part) for part in parts))
 
 
 def _host_of(headers: Collection[str]) -> str | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from callguard.optout.registry.freshness import RegistryStanding
+
 
 @dataclass(frozen=True, slots=True)
 class PbxStatus:
@@ -86,6 +88,7 @@ class Status:
     verdicts_total: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notices_total: Mapping[str, int] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
+    registries: tuple[RegistryStanding, ...] = ()
 
     @property
     def ready(self) -> bool:

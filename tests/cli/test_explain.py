@@ -14,6 +14,7 @@ from callguard.policy.rules import Finding, Outcome, Rule, refusal
 from callguard.storage.database import Database
 from callguard.storage.schema import attempts, calls, opt_outs
 from tests.cli.conftest import CommandLine
+from tests.optout.registry.shelves import put
 
 ANN = "+442079460000"
 FLORIDA = "+18504320000"
@@ -137,7 +138,7 @@ def test_what_is_of_today_is_said_of_another_day(acme: CommandLine) -> None:
 
 def test_a_wish_lifted_since_stands_as_it_stood(acme: CommandLine) -> None:
     rows = [
-        {"seq": seq, "subject": ANN, "standing": standing, "purposes": [], "channel": "call"}
+        {"seq": seq, "subject": ANN, "standing": standing, "purposes": [], "way": "call"}
         for seq, standing in ((1, True), (2, False), (3, True))
     ]
     for row, day in zip(rows, (1, 3, 5), strict=True):
@@ -380,3 +381,20 @@ def test_what_a_dialplan_put_into_a_call_moves_no_cursor(acme: CommandLine) -> N
     finding = {**BLOCKED.as_json(), "reason": "campaign \x1b[2J"}
     call = keep(acme, campaign="a\x1b[2Jb", reasons=["campaign \x1b[2J"], findings=[finding])
     assert "\x1b" not in "\n".join(text_of(acme, "--call", call))
+
+
+def test_the_snapshots_that_were_asked_are_named(acme: CommandLine) -> None:
+    digest = put(acme.data / "registries", "gb-tps", [ANN], ("+44",)).digest
+    said = explained(acme, ANN, *ACME)
+    assert said["registries"] == {"gb-tps": digest}
+    assert outcomes(said)["gb.tps"] == ("block", True)
+    assert f"registry gb-tps: snapshot {digest}" in text_of(acme, ANN, *ACME)
+    assert explained(acme, ANN, *ACME, "--purpose", "service")["registries"] == {}
+
+
+def test_a_kept_call_names_the_snapshots_that_answered_then(acme: CommandLine) -> None:
+    digest = "5f" * 32
+    call = keep(acme, registries={"gb-tps": digest})
+    assert explained(acme, "--call", call)["registries"] == {"gb-tps": digest}
+    assert f"registry gb-tps: snapshot {digest}" in text_of(acme, "--call", call)
+    assert explained(acme, "--call", keep(acme, registries=None))["registries"] == {}

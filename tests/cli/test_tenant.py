@@ -39,6 +39,18 @@ def test_the_operators_region_is_the_default(callguard: CommandLine) -> None:
     assert (shown["home_region"], shown["record"], shown["key_kind"]) == ("GB", False, "x25519")
 
 
+def test_a_tenant_says_what_its_opt_out_line_does(callguard: CommandLine) -> None:
+    languages = ("--line-language", "en", "--line-language", "he")
+    typed = ("--typed-opt-out", "call_back", "--key", "x25519")
+    callguard("tenant", "add", "acme", *languages, *typed)
+    shown = callguard("tenant", "show", "acme", "--json").json()
+    assert isinstance(shown, dict)
+    assert (shown["languages"], shown["typed_opt_out"]) == (["en", "he"], "call_back")
+    refused = callguard("tenant", "add", "other", "--typed-opt-out", "believe")
+    assert refused.code == 1
+    assert "typed_opt_out" in refused.err
+
+
 def test_the_number_shown_is_read_as_the_tenant_would_dial_it(callguard: CommandLine) -> None:
     region = ("--region", "IL", "--key", "x25519")
     callguard("tenant", "add", "acme", *region, "--shown-number", "03-1234567")

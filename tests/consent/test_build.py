@@ -56,6 +56,15 @@ def test_what_is_spoken_can_be_loaded_and_heard(tmp_path: Path) -> None:
     }
 
 
+def test_what_has_phonemes_is_spoken_by_them_and_proved_by_its_words(tmp_path: Path) -> None:
+    words, sounds = "השיחה מוקלטת.", "[[hasiX'a mukl'etet]]."
+    (made,) = build(tmp_path, [PromptText("notice", "he", 1, words, "he", sounds)])
+    (plain,) = build(tmp_path / "plain", [PromptText("notice", "he", 1, words, "he")])
+    assert made.text == words
+    assert made.sha256 != plain.sha256
+    assert PromptLibrary.load(tmp_path)[0].find("notice", "he") == made
+
+
 def test_speaking_again_makes_the_same(tmp_path: Path) -> None:
     build(tmp_path, [NOTICE])
     first = files(tmp_path)

@@ -1,5 +1,7 @@
 """The words of the prompts: a text file is right, or refused in one line."""
 
+import re
+
 import pytest
 
 from callguard.consent.texts import PROMPTS, TextError, parse_texts, shipped_texts
@@ -13,22 +15,16 @@ voice = "he"
 [prompt.notice]
 version = 2
 text = "השיחה מוקלטת. הקישו 9."
-[prompt.optout-done]
+phonemes = "[[hasiX'a mukl'etet]]. [[hak'iSu t'eSa]]."
+""" + "".join(
+    f"""
+[prompt.{name}]
 version = 1
 text = "לא נתקשר שוב."
-[prompt.blocked]
-version = 1
-text = "לא ניתן להתקשר."
-[prompt.blocked-hours]
-version = 1
-text = "לא ניתן להתקשר בשעה זו."
-[prompt.blocked-limit]
-version = 1
-text = "לא ניתן להתקשר כעת."
-[prompt.blocked-consent]
-version = 1
-text = "לא ניתן להתקשר ללא הסכמה."
 """
+    for name in PROMPTS
+    if name != "notice"
+)
 
 
 def test_a_file_gives_its_prompts() -> None:
@@ -37,6 +33,8 @@ def test_a_file_gives_its_prompts() -> None:
     notice = found["notice"]
     assert (notice.language, notice.voice, notice.version) == ("he", "he", 2)
     assert notice.text == "השיחה מוקלטת. הקישו 9."
+    assert notice.spoken == "[[hasiX'a mukl'etet]]. [[hak'iSu t'eSa]]."
+    assert found["blocked"].spoken == found["blocked"].text
 
 
 @pytest.mark.parametrize(
@@ -53,6 +51,7 @@ def test_a_file_gives_its_prompts() -> None:
         (GOOD.replace("version = 2", 'version = "two"'), "two"),
         (GOOD.replace("version = 2", "version = [2]"), "prompt texts he.toml"),
         (GOOD.replace("prompt.blocked", "prompt.barred"), "blocked, .*missing"),
+        (GOOD.replace("prompt.line-offer", "prompt.line"), "line-offer missing"),
     ],
 )
 def test_a_fault_is_one_line_with_the_file(source: str, reason: str) -> None:
@@ -69,3 +68,37 @@ def test_every_shipped_language_has_every_prompt_once_and_says_the_digit() -> No
     names = {*PROMPTS, *REASONS}
     assert sorted(found) == sorted((lang, name) for lang in languages for name in names)
     assert all("9" in text.text for text in shipped_texts() if text.name == "notice")
+
+
+PHONEMES = re.compile(
+    r"\[\[(?:(?:'?(?:[abdefghijklmnopstuvzXS]|Q\"))+ ?)+\]\](?:, |\. |[.,]|$)", re.ASCII
+)
+"""What stands in double brackets, in the phonemes of espeak-ng's voice "he"."""
+
+
+def test_unpointed_hebrew_is_given_to_the_synthesiser_as_phonemes_that_it_has() -> None:
+    """It drops what it does not know without a word."""
+    hebrew = [text for text in shipped_texts() if text.language == "he"]
+    assert len(hebrew) == len(PROMPTS)
+    for text in hebrew:
+        assert re.search("[א-ת]", text.text), text.name
+        assert PHONEMES.sub("", text.phonemes) == "", text.name
+        assert text.phonemes, text.name
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("line-offer", {"1", "2"}),
+        ("line-confirm", {"1", "2"}),
+        ("line-in-ask", {"1", "2"}),
+        ("callback-ask", {"1", "2"}),
+    ],
+)
+def test_every_question_names_the_keys_that_answer_it(name: str, keys: set[str]) -> None:
+    for text in shipped_texts():
+        if text.name == name:
+            assert set(re.findall("[0-9]", text.text)) == keys, text.language
+            if text.phonemes:
+                said = {"1": "'aX'at", "2": "St'aim"}
+                assert all(said[key] in text.phonemes for key in keys), text.language

@@ -11,7 +11,7 @@ from callguard.storage.schema import call_records, calls, consents, opt_outs, re
 from tests.harness.playbook import SPOOL
 from tests.harness.recorder import tones
 from tests.harness.virtual import current_clock, virtual_time
-from tests.house import DID, NOTICE, PARTY, furnish, house, serving, simulated_pbx
+from tests.house import DID, NOTICE, PARTY, PROMPTS, furnish, house, serving, simulated_pbx
 
 NO_GATE = 42
 """Q.850 cause 42, which Asterisk turns into SIP 503."""
@@ -104,13 +104,15 @@ async def test_an_opt_out_that_is_not_durable_is_not_confirmed(tmp_path: Path) -
         locker = sqlite3.connect(tmp_path / "callguard.db", isolation_level=None)
         locker.execute("BEGIN IMMEDIATE")
         await call.presses("9")
+        await call.hears_all(f"{PROMPTS}/en/optout-failed-1")
         await call.is_connected()
         await call.hangs_up("party")
         outcome = await call.ended()
         locker.execute("ROLLBACK")
         locker.close()
         wishes = home.rows(opt_outs)
-    assert [heard.prompt for heard in outcome.heard] == [NOTICE]
+    failed = f"{PROMPTS}/en/optout-failed-1"
+    assert [heard.prompt for heard in outcome.heard] == [NOTICE, failed]
     assert outcome.recorded_samples == 0
     assert wishes == []
 
@@ -312,7 +314,7 @@ async def test_an_opt_out_entered_by_another_process_is_obeyed_within_a_second(
     async with house(tmp_path) as home:
         with sqlite3.connect(tmp_path / "callguard.db") as other:
             other.execute(
-                "INSERT INTO opt_outs (tenant_id, subject, standing, purposes, channel, actor, at)"
+                "INSERT INTO opt_outs (tenant_id, subject, standing, purposes, way, actor, at)"
                 " VALUES ('acme', ?, 1, '[]', 'cli', 'x', 0)",
                 (PARTY,),
             )

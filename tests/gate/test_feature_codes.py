@@ -8,6 +8,7 @@ from pathlib import Path
 from callguard.storage.schema import calls, opt_outs, recordings
 from tests.gate.forged import ask
 from tests.gate.forwarding import forwarded_call, forwarding_house
+from tests.gate.line_calls import locked
 from tests.harness.playbook import SPOOL, Call
 from tests.harness.recorder import RATE
 from tests.harness.virtual import virtual_time
@@ -15,6 +16,7 @@ from tests.house import NOTICE, PARTY, PROMPTS, WAV_HEADER, House, house
 
 BEEP = "beep"
 OPTOUT_DONE = f"{PROMPTS}/en/optout-done-1"
+OPTOUT_FAILED = f"{PROMPTS}/en/optout-failed-1"
 
 
 @asynccontextmanager
@@ -137,8 +139,24 @@ async def test_an_opt_out_in_the_call_is_confirmed_and_binds(tmp_path: Path) -> 
         wish = home.one(opt_outs)
         again = await home.pbx.outbound(PARTY, tenant="acme").ended()
     assert confirmed == [call.side("agent").name]
-    assert (wish["subject"], wish["channel"], wish["actor"]) == (PARTY, "feature_code", "subject")
+    assert (wish["subject"], wish["way"], wish["actor"]) == (PARTY, "feature_code", "subject")
     assert not again.carrier_invited
+
+
+@virtual_time
+async def test_an_opt_out_in_the_call_that_is_not_durable_is_said_to_have_failed(
+    tmp_path: Path,
+) -> None:
+    async with conversing(tmp_path) as (home, call):
+        with locked(tmp_path):
+            await call.presses("*92", by="agent")
+        told = [h.channel for h in call.heard if (h.prompt, h.whole) == (OPTOUT_FAILED, True)]
+        confirmed = [h for h in call.heard if h.prompt == OPTOUT_DONE]
+        await call.hangs_up("agent")
+        await call.ended()
+        wishes = home.rows(opt_outs)
+    assert told == [call.side("agent").name]
+    assert (confirmed, wishes) == ([], [])
 
 
 @virtual_time

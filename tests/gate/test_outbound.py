@@ -64,7 +64,7 @@ async def test_who_pressed_9_hears_that_it_is_done_and_is_not_called_again(tmp_p
         started = home.rows(recordings)
     assert not first.connected
     assert (consent["state"], consent["answer"]) == ("refused", "9")
-    assert (wish["subject"], wish["tenant_id"], wish["channel"]) == (PARTY, "acme", "call")
+    assert (wish["subject"], wish["tenant_id"], wish["way"]) == (PARTY, "acme", "call")
     assert wish["prompt"].startswith("notice v1 en")
     assert not second.carrier_invited
     assert second.hangup_cause == 21

@@ -234,8 +234,18 @@ def _command(session: "Session", action: Action) -> Reply:
     return Reply([("Message", "Command output follows"), *lines])
 
 
-def _originate(_: "Session", __: Action) -> Reply:
-    raise NotSimulated("AMI action Originate")
+def _originate(session: "Session", action: Action) -> Reply:
+    if action.get("Async") != "true" or action.get("Application"):
+        raise NotSimulated("AMI action Originate that waits, or runs an application")
+    _pbx(session).originate(
+        action.get("Channel"),
+        Target(action.get("Context"), action.get("Exten"), int(action.get("Priority"))),
+        caller=action.get("CallerID"),
+        timeout=int(action.get("Timeout") or 30_000) / 1000,
+        uniqueid=action.get("ChannelId"),
+        variables=[value for name, value in action.headers if name.lower() == "variable"],
+    )
+    return _message("Originate successfully queued")
 
 
 _NONE: frozenset[str] = frozenset()

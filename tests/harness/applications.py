@@ -4,12 +4,16 @@ import asyncio
 import re
 
 from tests.harness.agi_client import NotSimulated, run_agi
-from tests.harness.channels import Channel, ChannelEnded, Gone, Target
+from tests.harness.channels import Channel, ChannelEnded, Digit, Gone, Target
 from tests.harness.dial import dial
 from tests.harness.dialplan import DialplanError
 from tests.harness.functions import ChannelNames, is_true
 from tests.harness.interpreter import Application, Interpreter
 from tests.harness.substitution import split_arguments
+
+KEYS = "0123456789*#ABCD"
+BETWEEN_DIGITS_S = 5.0
+"""``TIMEOUT(digit)`` unless a dialplan sets it."""
 
 
 async def _noop(_: Interpreter, __: Channel, ___: str) -> None:
@@ -147,6 +151,42 @@ async def _wait(_: Interpreter, channel: Channel, data: str) -> None:
             raise ChannelEnded
 
 
+async def _read(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    """``Read(variable,file&file,digits,,1,seconds)``: any key ends the prompts, ``#`` the typing.
+    The seconds are those before the first digit; between digits it is the channel's own time-out,
+    which is 5 s. Files that are not there are passed over, all of them missing is an error."""
+    variable, files, most, options, attempts, seconds, *rest = [
+        *split_arguments(data), "", "", "", "", ""
+    ]  # fmt: skip
+    if options or attempts != "1" or any(rest) or not most or not seconds:
+        raise NotSimulated(f"Read({data})")
+    interpreter.needs_answer(channel)
+    keys, status, pressed = "", "ERROR", ""
+    for file in files.split("&"):
+        heard = await interpreter.pbx.media.play(channel, file, KEYS)
+        status = status if heard.of is None else "TIMEOUT"
+        if heard.result:
+            pressed = "" if heard.result < 0 else chr(heard.result)
+            status = "HANGUP" if heard.result < 0 else status
+            break
+    while status == "TIMEOUT":
+        if not pressed:
+            happened = await channel.wait(BETWEEN_DIGITS_S if keys else float(seconds))
+            if isinstance(happened, Digit):
+                pressed = happened.key
+            else:
+                status = "HANGUP" if isinstance(happened, Gone) else status
+                break
+        if pressed == "#":
+            status = "OK"
+        else:
+            keys, pressed = keys + pressed, ""
+            if len(keys) == int(most):
+                status = "OK"
+    channel.variables.set(variable, keys)
+    channel.variables.set("READSTATUS", status)
+
+
 async def _dial(interpreter: Interpreter, channel: Channel, data: str) -> None:
     await dial(interpreter, channel, data)
 
@@ -171,5 +211,6 @@ APPLICATIONS: dict[str, Application] = {
     "StopMixMonitor": _stopmixmonitor,
     "StopPlaytones": _noop,
     "Wait": _wait,
+    "Read": _read,
     "Dial": _dial,
 }

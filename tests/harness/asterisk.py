@@ -7,7 +7,7 @@ reads them. A playbook (``playbook``) plays the people and the carrier.
 
 import asyncio
 import csv
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -73,6 +73,7 @@ class SimulatedAsterisk:
         # Two orders that Asterisk does not promise: a test can have either.
         self.hangup_line_first = False
         self.cdr_first = False
+        self.no_endpoints: set[str] = set()
         self.on_before_command: list[CommandHook] = []
         self.on_after_command: list[CommandHook] = []
         self._agents: set[str] = set()
@@ -139,10 +140,12 @@ class SimulatedAsterisk:
         self._numbers[kind] += 1
         return self._numbers[kind]
 
-    def new_channel(self, endpoint: str, context: str, exten: str, linkedid: str = "") -> Channel:
-        """A channel in Asterisk's naming, announced with Newchannel."""
+    def new_channel(
+        self, endpoint: str, context: str, exten: str, linkedid: str = "", uniqueid: str = ""
+    ) -> Channel:
+        """A channel in Asterisk's naming; ``announce_channel`` tells of it."""
         number = self.unique("channel")
-        uniqueid = f"{self.epoch()}.{number}"
+        uniqueid = uniqueid or f"{self.epoch()}.{number}"
         channel = Channel(
             f"{endpoint}-{number:08x}", uniqueid, linkedid or uniqueid, context, exten
         )
@@ -177,7 +180,10 @@ class SimulatedAsterisk:
 
     def spawn(self, channel: Channel) -> None:
         """Run a channel's dialplan in a task of its own."""
-        task = asyncio.get_running_loop().create_task(self._live(channel), name=channel.name)
+        self._own(self._live(channel), channel.name)
+
+    def _own(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -269,6 +275,56 @@ class SimulatedAsterisk:
         self.emit("Cdr", "cdr,all", record.manager_headers(self.cdr_mappings))
 
     # --- dialling and bridging ----------------------------------------------------------------
+
+    def originate(
+        self,
+        address: str,
+        target: Target,
+        *,
+        caller: str,
+        timeout: float,
+        uniqueid: str,
+        variables: Sequence[str],
+    ) -> None:
+        """What AMI's asynchronous Originate does: dial first, run the dialplan at the answer.
+
+        Nobody is told when there is no such endpoint: those named in ``no_endpoints``.
+        """
+        number, _, endpoint = address.removeprefix("PJSIP/").rpartition("@")
+        if endpoint in self.no_endpoints:
+            return
+        called = self.new_channel(f"PJSIP/{endpoint}", target.context, target.exten, "", uniqueid)
+        called.priority, called.caller_number, called.dialled_number = 1, number, ""
+        self.records[called.uniqueid] = CallRecord(
+            called.uniqueid,
+            called.linkedid,
+            self.unique("record") - 1,
+            self.clock.epoch(),
+            called.name,
+            src=caller,
+            clid=f'"" <{caller}>',
+            dst=target.exten,
+            dcontext=target.context,
+        )
+        names = ChannelNames(self, called)
+        for variable in variables:
+            names.assign(*variable.split("=", 1))
+        self.announce_channel(called)
+        self.invites.append(Invite(number, endpoint, self.clock.monotonic(), called))
+        self.note("invite", called, address, caller=caller)
+        self._own(self._originated(called, timeout), called.name)
+
+    async def _originated(self, called: Channel, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                reply = await called.dialled.get()
+        except TimeoutError:
+            reply = "no answer"
+        if reply != "answer" or called.hung_up:
+            self.end_channel(called, {"busy": 17, "no answer": 19}.get(reply, called.cause or 16))
+            return
+        self.answer(called)
+        await self._live(called)
 
     def invite(self, caller: Channel, address: str) -> Channel:
         """Send an INVITE to ``number@endpoint`` or to a phone."""

@@ -380,13 +380,25 @@ class Pbx:
         tenant: str = "",
         agent: str = "agent1",
         language: str = "en",
+        context: str = "from-carrier",
     ) -> Call:
         """A caller reaches one of the operator's numbers."""
         arguments = {"TENANT": tenant, "AGENT": agent}
-        channel = self._arrive("PJSIP/carrier", "from-carrier", did, caller, arguments)
+        channel = self._arrive("PJSIP/carrier", context, did, caller, arguments)
         channel.language = language
         self.asterisk.start(channel, is_agent=False)
         return Call(self, channel, outbound=False)
+
+    async def calls_back(self, number: str, within: float = 60.0) -> Call:
+        """Wait until callguard originates a call to that number; the person there is the party."""
+        asterisk = self.asterisk
+
+        def invited() -> list[Channel]:
+            return [i.channel for i in asterisk.invites if i.number == number]
+
+        before = len(invited())
+        await asterisk.until(lambda: len(invited()) > before, f"call back to {number}", within)
+        return Call(self, invited()[-1], outbound=False)
 
     def _arrive(
         self, endpoint: str, context: str, exten: str, caller: str, arguments: Mapping[str, str]

@@ -206,9 +206,20 @@ exten => _*8[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
 exten => s,1,Gosub(callguard-outbound,${{ARG7}},1(tenant-a))
  same => n,Hangup()
 
+[lab-hears]
+exten => s,1,MixMonitor(/instance/log/call-${{ARG1}}.sln,t(/instance/log/heard-${{ARG1}}.sln))
+ same => n,Return()
+
 [from-carrier]
 exten => _X!,1,Gosub(callguard-inbound,${{EXTEN}},1(tenant-a))
  same => n,Dial(PJSIP/agent1,20)
+ same => n,Hangup()
+; Opt-out lines of the tenants tenant-0 to tenant-9, and a line of tenant-a's. What their callers
+; hear is written down.
+exten => _1202555018X,1,Gosub(lab-hears,s,1(${{EXTEN}}))
+ same => n,Gosub(callguard-optout-line,${{EXTEN}},1(tenant-${{EXTEN:10}}))
+exten => 12025550170,1,Gosub(lab-hears,s,1(${{EXTEN}}))
+ same => n,Gosub(callguard-inbound,${{EXTEN}},1(tenant-a))
  same => n,Hangup()
 exten => 12025550190,1,Gosub(callguard-inbound,${{EXTEN}},1(tenant-a))
  same => n,Answer()

@@ -11,13 +11,17 @@ from callguard.consent.prompts import MANIFEST, Prompt
 from callguard.consent.texts import shipped_texts
 from tests.lab import audio
 
+TONES = {"optout-done": 550.0, "optout-failed": 850.0}
+"""Those that a test tells from the others by ear; all others sound like the notice."""
+
 
 def write_prompts(folder: Path, notice_s: float, *, other_s: float = 0.3) -> None:
-    """Write every shipped prompt as a tone of `audio.NOTICE_TONE`, so that a recording shows
-    whether any of it was recorded."""
+    """Write every shipped prompt as a tone, so that a recording shows whether any of it was
+    recorded."""
     made = []
     for text in shipped_texts():
-        samples = audio.tone(audio.NOTICE_TONE, notice_s if text.name == "notice" else other_s)
+        pitch = TONES.get(text.name, audio.NOTICE_TONE)
+        samples = audio.tone(pitch, notice_s if text.name == "notice" else other_s)
         file = folder / text.language / f"{text.name}-{text.version}.wav"
         file.parent.mkdir(parents=True, exist_ok=True)
         audio.write_wav(file, samples)

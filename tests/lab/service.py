@@ -45,6 +45,7 @@ spool = "{asterisk_spool}"
 prompts = "{asterisk_prompts}"
 cdr_file = "{cdr}"
 lease_file = true
+call_back = "PJSIP/{{digits}}@carrier"
 
 [agi]
 port = {agi}

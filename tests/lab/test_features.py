@@ -20,7 +20,7 @@ def test_the_agent_opts_the_other_party_out_in_the_talk(guarded: GuardedPbx) -> 
     assert first.code == 200
     assert (second.code, second.dialled) == (403, 0)
     (wish,) = guarded.callguard.run("optout", "list", "--tenant", TENANT)
-    assert (wish["subject"], wish["channel"]) == (f"+{number}", "feature_code")
+    assert (wish["subject"], wish["way"]) == (f"+{number}", "feature_code")
     story = guarded.settled(number)
     assert [recording["state"] for recording in story.recordings] == ["sealed"]
 

@@ -9,6 +9,8 @@ from sqlalchemy import select
 from callguard.audit.log import first_broken
 from callguard.optout.events import OptOutError, OptOutEvent, add, after
 from callguard.optout.image import OptOutImage
+from callguard.optout.standing import after as changes_after
+from callguard.policy.facts import CHANNELS, PURPOSES, OptOut
 from callguard.storage.database import Database
 from callguard.storage.schema import audit
 
@@ -25,7 +27,13 @@ EVENT = OptOutEvent(
     prompt="notice v1 he sha256:0",
     reason="ביקשה",
 )
-LIFT = replace(EVENT, standing=False, reason="she wrote")
+LIFT = replace(
+    EVENT,
+    standing=False,
+    purposes=frozenset(),
+    reason="she wrote",
+    evidence="her letter",
+)
 
 
 def put(database: Database, *events: OptOutEvent) -> list[int]:
@@ -96,14 +104,85 @@ def test_a_later_opt_out_never_narrows_the_one_that_stands(
     database: Database, tenant: str, events: list[OptOutEvent], left: frozenset[str]
 ) -> None:
     put(database, *events)
+    assert {
+        purpose: {wish.tenant for wish in wishes_of(database) if wish.covers(purpose, "voice")}
+        for purpose in PURPOSES
+    } == {
+        purpose: {None} & {event.tenant for event in events}
+        | ({tenant} if not left or purpose in left else set())
+        for purpose in PURPOSES
+    }
+
+
+def wishes_of(database: Database) -> tuple[OptOut, ...]:
     image = OptOutImage()
-    image.follow(rows(database))
-    wishes = [wish for wish in image.of(EVENT.subject, tenant) if wish.tenant == tenant]
-    assert [wish.purposes for wish in wishes] == [left]
+    with database.reading() as connection:
+        image.follow(changes_after(connection, 0, 100))
+    return image.of(EVENT.subject, "acme")
 
 
 def test_a_wish_against_everyone_is_not_narrowed_either(database: Database) -> None:
     put(database, replace(purposes(), tenant=None), replace(purposes("survey"), tenant=None))
-    image = OptOutImage()
-    image.follow(rows(database))
-    assert [wish.purposes for wish in image.of(EVENT.subject, "acme")] == [frozenset()]
+    assert all(
+        any(wish.covers(purpose, "voice") for wish in wishes_of(database)) for purpose in PURPOSES
+    )
+
+
+@pytest.mark.parametrize("evidence", [None, "", "  "])
+def test_an_opt_out_is_not_lifted_without_evidence(
+    database: Database, tenant: str, evidence: str | None
+) -> None:
+    with pytest.raises(OptOutError, match="only with evidence"):
+        put(database, replace(LIFT, evidence=evidence))
+    assert rows(database) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (replace(EVENT, way="fax"), "'fax' is no way to opt out; known: call, "),
+        (purposes("fun"), "'fun' is no purpose; known: marketing, "),
+        (replace(EVENT, channels=frozenset({"fax"})), "'fax' is no channel; known: voice, sms"),
+        (replace(EVENT, subject=""), "this one has none"),
+    ],
+)
+def test_what_could_never_bind_is_refused(
+    database: Database, tenant: str, event: OptOutEvent, told: str
+) -> None:
+    with pytest.raises(OptOutError, match=told):
+        put(database, event)
+    assert rows(database) == []
+
+
+def test_two_wishes_cover_what_was_said_and_not_what_lies_across(
+    database: Database, tenant: str
+) -> None:
+    put(
+        database,
+        replace(purposes("marketing"), channels=frozenset({"sms"})),
+        replace(purposes("service"), channels=frozenset({"voice"})),
+    )
+    covered = {
+        (purpose, channel)
+        for purpose in PURPOSES
+        for channel in CHANNELS
+        if any(wish.covers(purpose, channel) for wish in wishes_of(database))
+    }
+    assert covered == {("marketing", "sms"), ("service", "voice")}
+
+
+def test_what_is_opted_into_again_is_lifted_and_the_rest_stands(
+    database: Database, tenant: str
+) -> None:
+    put(database, purposes(), replace(LIFT, purposes=frozenset({"service"})))
+    said = wishes_of(database)
+    for purpose in PURPOSES:
+        assert any(w.covers(purpose, "voice") for w in said) == (purpose != "service")
+    assert len(rows(database)) == 2
+
+
+def test_opting_in_with_one_tenant_leaves_a_wish_against_all(
+    database: Database, tenant: str
+) -> None:
+    put(database, replace(purposes(), tenant=None), purposes(), LIFT)
+    assert [wish.tenant for wish in wishes_of(database)] == [None]

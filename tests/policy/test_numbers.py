@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from phonenumbers.timezone import time_zones_for_number
 
 from callguard.policy import numbers
-from callguard.policy.numbers import LINES, MAX_TEXT, Number, mask, parse_address, parse_number
+from callguard.policy.numbers import (
+    LINES,
+    MAX_TEXT,
+    Number,
+    key_of,
+    mask,
+    parse_address,
+    parse_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +297,12 @@ def _shown_at_the_end(masked: str) -> str:
 
 regions = st.sampled_from(["GB", "US", "IL", "RU", "FR", "ZZ", "001", "", "gb"])
 number_like = st.text("0123456789+()-. #*xet;=@:siplm", max_size=30)
+
+
+@given(st.one_of(st.text(max_size=100), number_like), regions)
+def test_the_key_alone_is_the_key_of_the_whole(raw: str, region: str) -> None:
+    assert key_of(raw, region) == parse_number(raw, region).key
+    assert key_of(raw * 200, region) == parse_number(raw * 200, region).key
 
 
 @given(st.one_of(st.text(max_size=100), number_like), regions)

@@ -12,7 +12,7 @@ import pytest
 from callguard.policy.exemption import Exemption
 from callguard.policy.facts import CallFacts
 from callguard.policy.kinds import KINDS
-from callguard.policy.rulebook import Rulebook
+from callguard.policy.rulebook import Rulebook, strictest_ages
 from callguard.policy.rules import Rule
 from callguard.policy.scope import Scope
 from tests.policy.facts import (
@@ -267,3 +267,18 @@ def test_a_digest_is_the_same_in_every_process() -> None:
         for seed in ("1", "2")
     }
     assert told == {Rulebook([*BOOK.rules, HOURS]).digest}
+
+
+def old(days: int, registry: str = "tps") -> Rule:
+    settings = {"registry": registry, "max_age_days": days}
+    return a_rule("registry_freshness", f"x.{registry}.{days}", settings)
+
+
+def test_a_list_may_be_as_old_as_the_strictest_rule_in_force_says() -> None:
+    day = date(2026, 3, 2)
+    over = replace(old(3), effective_to=day - timedelta(days=1))
+    to_come = replace(old(2), effective_from=day + timedelta(days=1))
+    rules = [old(28), old(31), over, to_come, old(15, "dnc"), of()]
+    assert strictest_ages(rules, day) == {"tps": 28, "dnc": 15}
+    assert strictest_ages(rules, day + timedelta(days=1)) == {"tps": 2, "dnc": 15}
+    assert ids(*Rulebook(rules).about_age) == ids(*rules[:5])

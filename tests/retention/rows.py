@@ -12,8 +12,10 @@ from callguard.storage.schema import (
     calls,
     consents,
     erasures,
+    opt_out_claims,
     purges,
     recordings,
+    scrubs,
 )
 
 CLASSES = {
@@ -22,6 +24,8 @@ CLASSES = {
     "attempt": attempts,
     "consent": consents,
     "recording": recordings,
+    "scrub": scrubs,
+    "opt_out_claim": opt_out_claims,
 }
 
 
@@ -55,6 +59,14 @@ def put(
         said = {"purpose": "recording", "state": "granted", "prompt": "p", "language": "en"}
         heard = {"heard_ms": 1, "length_ms": 1, "at": moment, "subject": "2", "call_id": "c"}
         values = {"id": name, **said, **heard}
+    elif data_class == "scrub":
+        said = {"state": "done", "actor": "test"}
+        # A list always has a date; the schema wants one.
+        common["expires_at"] = expires or datetime(9999, 1, 1, tzinfo=UTC)
+        values = {"id": name, "asked": {}, "at": moment or datetime.now(UTC), **said}
+    elif data_class == "opt_out_claim":
+        said = {"subject": "2", "state": "settled", "pbx": "east", "language": "en"}
+        values = {"id": name, "call_id": "c", "at": moment or datetime.now(UTC), **said}
     else:
         states = {"state": "sealed", "spool_name": f"{name}.sln", "encoding": "pcm-8000-1"}
         keys = {"header": b"header", "payload": name, "sealed_bytes": 100, "started_at": moment}

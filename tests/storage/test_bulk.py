@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Table, delete, select
+from sqlalchemy import null as sql_null
 
 from callguard.storage.bulk import as_statements, insert_rows
 from callguard.storage.database import Database
@@ -76,6 +77,19 @@ def test_text_lists_moments_and_nothing_survive(
         found.append(kept(database, calls))
     assert found[0] == found[1]
     assert len(found[0]) == len(rows)
+
+
+@pytest.mark.parametrize("way", [here, apart])
+def test_a_call_for_which_no_registry_was_asked_has_none(
+    database: Database, way: Callable[..., None]
+) -> None:
+    asked = {"us-dnc": "5f" * 32}
+    found = [{**a_call(n, "x", [], NOON), "registries": r} for n, r in enumerate((None, asked))]
+    way(database, calls, found)
+    with database.reading() as connection:
+        none = connection.execute(select(calls.c.id).where(calls.c.registries.is_(sql_null())))
+        assert none.scalars().all() == ["call-0"]
+    assert [row["registries"] for row in kept(database, calls)] == [None, asked]
 
 
 @pytest.mark.parametrize("way", [here, apart])

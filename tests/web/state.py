@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+from callguard.optout.registry.freshness import RegistryStanding
 from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
@@ -74,6 +75,29 @@ BLOCKED = replace(
     reasons=("12:30 in Europe/Paris is outside 10:00-13:00 and 14:00-20:00",),
 )
 
+DNC = RegistryStanding(
+    name="us-dnc",
+    state="usable",
+    list_date=date(2026, 3, 1),
+    count=258_500_000,
+    coverage=tuple(f"+1{area}" for area in range(201, 551)),
+    digest="5f" * 32,
+    imported_at="2026-03-02T08:00:00Z",
+    stale_on=date(2026, 4, 2),
+)
+
+TPS = replace(
+    DNC,
+    name="gb-tps",
+    state="silent",
+    list_date=date(2026, 2, 1),
+    count=17_000_000,
+    coverage=("+44",),
+    stale_on=None,
+    reason="the snapshot is damaged",
+    refused="the list is cut off",
+)
+
 BUSY = replace(
     EMPTY,
     pbxs=(LONDON,),
@@ -84,6 +108,7 @@ BUSY = replace(
     sealed_total=1204,
     journal_pending=2,
     opt_outs=5120,
+    registries=(DNC,),
     last_purge=PurgeStatus(NOON - timedelta(hours=9), {"call_record": 312, "recording": 1}),
     agi_sessions=2,
     agi_sessions_total=1850,
@@ -96,6 +121,7 @@ TROUBLED = replace(
     not_ready=("verdicts are not durable: disk full",),
     alarms=("leeds: AMI is down", "the spool is nearly full"),
     pbxs=(LONDON, LEEDS),
+    registries=(TPS, DNC),
     spool_has_room=False,
     journal_failing="disk full",
     not_durable_total=7,

@@ -1,12 +1,13 @@
 """The figures as Prometheus reads them."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.web.conftest import Room
-from tests.web.state import BUSY, EMPTY, LONDON, NOON, TROUBLED
+from tests.web.state import BUSY, DNC, EMPTY, LONDON, NOON, TROUBLED
 
 
 async def scrape(room: Room) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -45,13 +46,28 @@ async def test_the_figures_are_those_of_the_status(room: Room) -> None:
     assert seen["callguard_last_purge_timestamp_seconds", ()] == NOON.timestamp() - 9 * 3600
     assert seen["callguard_next_purge_timestamp_seconds", ()] == NOON.timestamp() - 3600
     assert seen["callguard_agi_refused_total", ()] == 9
+    dnc, tps = (("registry", "us-dnc"),), (("registry", "gb-tps"),)
+    assert seen["callguard_registry_numbers", dnc] == 258_500_000
+    first_of_march = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+    assert seen["callguard_registry_list_timestamp_seconds", dnc] == first_of_march
+    assert seen["callguard_registry_stale_timestamp_seconds", dnc] == first_of_march + 32 * 86_400
+    assert seen["callguard_registry_usable", dnc] == 1
+    assert seen["callguard_registry_usable", tps] == 0
+    assert ("callguard_registry_stale_timestamp_seconds", tps) not in seen
 
 
 async def test_what_is_unknown_is_absent_and_not_nought(room: Room) -> None:
-    room.source.now = replace(EMPTY, pbxs=(replace(LONDON, lease_age_s=None),))
+    unopened = replace(DNC, state="silent", list_date=None, stale_on=None)
+    room.source.now = replace(
+        EMPTY, pbxs=(replace(LONDON, lease_age_s=None),), registries=(unopened,)
+    )
     seen = await scrape(room)
     assert ("callguard_pbx_lease_age_seconds", (("pbx", "london"),)) not in seen
     assert ("callguard_last_purge_timestamp_seconds", ()) not in seen
+    registry = (("registry", "us-dnc"),)
+    assert seen["callguard_registry_usable", registry] == 0
+    assert ("callguard_registry_list_timestamp_seconds", registry) not in seen
+    assert ("callguard_registry_numbers", registry) not in seen
 
 
 async def test_every_family_has_a_help_text_and_our_prefix(room: Room) -> None:

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from callguard.optout.registry.freshness import State
 from callguard.web.app import WebLimits
 from callguard.web.pages import SHOWN_CALLS
 from tests.web.conftest import Room
-from tests.web.state import ALLOWED, BLOCKED, BUSY, CALL, EMPTY, LONDON, NOON, TROUBLED
+from tests.web.state import ALLOWED, BLOCKED, BUSY, CALL, DNC, EMPTY, LONDON, NOON, TROUBLED
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 DEFUSED = "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;"
@@ -23,6 +24,7 @@ async def test_a_service_with_nothing_to_do_says_so(room: Room) -> None:
     assert "No verdict was given yet." in page
     assert "No PBX is in the settings." in page
     assert "None yet" in page
+    assert "No registry is imported. Rules that ask one hold their calls." in page
 
 
 async def test_a_working_service_shows_calls_verdicts_and_figures(room: Room) -> None:
@@ -36,6 +38,9 @@ async def test_a_working_service_shows_calls_verdicts_and_figures(room: Room) ->
     assert "5,120" in page
     assert "312 purged" in page
     assert "Fresh" in page
+    assert "258,500,000" in page
+    assert '350 prefixes: <bdi dir="ltr">+1201, +1202, +1203, …</bdi>' in page
+    assert '<time datetime="2026-04-02" dir="ltr">2026-04-02</time>' in page
     assert '<time datetime="2026-03-04T11:58:00.000Z" dir="ltr">11:58:00</time>' in page
 
 
@@ -59,6 +64,12 @@ async def test_every_trouble_is_named_in_words(room: Room) -> None:
         "Overdue",
         "Prompt missing",
         "something_else",
+        "Cannot tell",
+        "the snapshot is damaged",
+        "Last import refused:",
+        "the list is cut off",
+        "No rule says",
+        '1 prefix: <bdi dir="ltr">+44</bdi>',
     ):
         assert words in page
 
@@ -72,6 +83,33 @@ async def test_a_lease_that_was_never_written_is_no_fresh_one(room: Room) -> Non
     assert "2 unreadable" in page
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("usable", "In use"),
+        ("ageing", "Soon too old"),
+        ("stale", "Too old<"),
+        ("ahead", "Of a day still to come"),
+        ("silent", "Cannot tell"),
+    ],
+)
+async def test_the_state_of_a_registry_is_told_in_words(
+    room: Room, state: State, words: str
+) -> None:
+    room.source.now = replace(EMPTY, registries=(replace(DNC, state=state),))
+    page = await room.text("/")
+    row = page[page.index('<section id="registries"') :]
+    assert words in row[: row.index("</tr>", row.index("<tbody"))]
+
+
+async def test_a_registry_without_a_snapshot_has_no_date_and_no_numbers(room: Room) -> None:
+    empty = replace(DNC, state="silent", list_date=None, count=0, coverage=(), stale_on=None)
+    room.source.now = replace(EMPTY, registries=(empty,))
+    page = await room.text("/")
+    assert page.count("Not known") == 2
+    assert "0 prefixes</td>" in page
+
+
 async def test_names_and_reasons_cannot_become_markup(room: Room) -> None:
     room.source.now = replace(
         EMPTY,
@@ -80,12 +118,15 @@ async def test_names_and_reasons_cannot_become_markup(room: Room) -> None:
         calls=(replace(CALL, tenant=HOSTILE, purpose=HOSTILE, subject=HOSTILE),),
         verdicts=(replace(BLOCKED, tenant=HOSTILE, reasons=(HOSTILE,)),),
         pbxs=(replace(LONDON, name=HOSTILE, reason=HOSTILE),),
+        registries=(
+            replace(DNC, name=HOSTILE, coverage=(HOSTILE,), reason=HOSTILE, refused=HOSTILE),
+        ),
         faults={HOSTILE: 1},
         journal_failing=HOSTILE,
     )
     page = await room.text("/")
     assert "<script>alert" not in page
-    assert page.count(DEFUSED) == 11
+    assert page.count(DEFUSED) == 15
 
 
 async def test_hebrew_names_stand_apart_from_the_words_around_them(room: Room) -> None:

@@ -71,6 +71,10 @@ class Source(Protocol):
 
     tally: Tally
 
+    def resume(self, offset: int, tally: Tally) -> None:
+        """Begins behind a batch that was had before: at its offset, with the tally of then."""
+        ...
+
     def batches(self) -> Iterator[Batch]:
         """Reads to the end in bounded memory. Raises RegistryError for what is no such list, is
         mixed, cut off or damaged; a single bad line is only counted."""

@@ -1,6 +1,8 @@
 """A subject who opted out is not called."""
 
-from callguard.policy.facts import CallFacts
+from collections.abc import Sequence
+
+from callguard.policy.facts import CallFacts, OptOut
 from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
 
 _CALLS_IN = passed("the subject is the one calling")
@@ -21,7 +23,12 @@ def find(settings: Settings, facts: CallFacts) -> Found:
     standing = [wish for wish in facts.opt_outs if wish.covers(facts.purpose, facts.channel)]
     if not standing:
         return _NO_WISH
+    return blocked(reason_of(standing))
+
+
+def reason_of(standing: Sequence[OptOut]) -> str:
+    """Why a subject is not called who has these wishes."""
     first = min(standing, key=lambda wish: wish.since)
     against = f"of tenant {first.tenant}" if first.tenant else "of all tenants"
     when = first.since.strftime("%Y-%m-%d %H:%M UTC")
-    return blocked(f"the subject opted out {against} on {when} ({first.way})")
+    return f"the subject opted out {against} on {when} ({first.way})"

@@ -1,0 +1,485 @@
+"""Whom a tenant may call, of very many numbers: what ``decide`` says of each, uncounted.
+
+What a rule sees of a number of which nothing is kept is its sort and what the registries say of
+it. Each such pair is decided once, by ``decide`` itself. Whoever opted out, is a contact of the
+tenant or was called lately is decided alone, by the same rules and the same facts.
+
+All of it is as it was when the judge was made: what is entered afterwards is not seen.
+"""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import BigInteger, Connection, ScalarResult, Select, Text, select, type_coerce
+from sqlalchemy.exc import SQLAlchemyError
+
+from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
+from callguard.gate.decide import Decision, decide
+from callguard.gate.dossier import Dossier
+from callguard.gate.knowledge import Knowledge
+from callguard.gate.parties import parties_of
+from callguard.gate.request import Request, read_purpose
+from callguard.optout.image import OptOutImage
+from callguard.optout.scrub.contract import MAY_CALL, NO_NUMBER, Outcome, Read, Ruling
+from callguard.policy.evaluate import judge
+from callguard.policy.facts import Attempt, CallFacts, OptOut
+from callguard.policy.kinds import opt_out
+from callguard.policy.numbers import Number, parse_number
+from callguard.policy.place import place_of
+from callguard.policy.rulebook import RINGING, looks_back
+from callguard.policy.rules import Finding, Rule, Verdict, refusal
+from callguard.policy.rules import Outcome as Found
+from callguard.policy.sorts import Sort, Sorts
+from callguard.storage.attempts import MOST
+from callguard.storage.faults import one_line
+from callguard.storage.schema import attempts, contacts
+from callguard.storage.types import to_micros
+from callguard.tenants.tenant import Tenant
+
+T = TypeVar("T")
+
+READ_TEXTS: Final = 100_000
+"""Most texts whose reading is remembered."""
+
+CONTACTS: Final = 1_000
+"""Most rulings on contacts of one sort that are remembered."""
+
+_AT_ONCE: Final = 500
+_PAGE: Final = 50_000
+
+
+class Snapshot(Protocol):
+    """The list of one registry, asked about many numbers at once."""
+
+    def covers_many(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]: ...
+
+    def holds_many(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]: ...
+
+
+def ruling_of(verdict: Verdict) -> Ruling:
+    """A verdict as what becomes of a row: only what could not be told holds it back, or more."""
+    if verdict.allowed:
+        return MAY_CALL
+    holding = [finding for finding in verdict.findings if finding.blocks]
+    known = any(finding.outcome is Found.BLOCK for finding in holding)
+    outcome = Outcome.MUST_NOT if known else Outcome.CANNOT_TELL
+    return Ruling(outcome, "; ".join(verdict.reasons), tuple(one.rule.id for one in holding))
+
+
+@dataclass(slots=True)
+class _Basis:
+    """What is decided of a number of one sort and one set of answers, of which nothing is kept.
+
+    ``place`` is where its ruling stands; ``looks_back`` is whether any rule looks at earlier calls
+    to such a number; ``wished`` is the ruling on one who opted out, in parts around the words of
+    the wish; ``contacts`` are rulings on contacts of whom the same is known.
+    """
+
+    decision: Decision
+    place: int
+    looks_back: bool
+    wished: tuple[Outcome, str, str, tuple[str, ...]] | None = None
+    contacts: dict[str, Ruling] = field(default_factory=dict)
+
+
+class _Nothing:
+    """In place of the attempts: there were none."""
+
+    async def earlier(self, subject: str, since: datetime) -> tuple[Attempt, ...]:
+        return ()
+
+
+class _NoContact:
+    """Asks the database, and forgets what it says of the subject."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ask(self, question: Callable[[Connection], T]) -> "asyncio.Future[T]":
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            found: Any = question(self._connection)
+            answer.set_result(Dossier(NOTHING_KNOWN, found.figures))
+        except (SQLAlchemyError, ContactError) as error:
+            answer.set_exception(error)
+        return answer
+
+
+class ScrubJudge:
+    """Rules on numbers for one tenant, purpose and moment. To be closed."""
+
+    def __init__(
+        self,
+        known: Knowledge,
+        connection: Connection,
+        request: Request,
+        tenant: Tenant,
+        at: datetime,
+        snapshots: Mapping[str, Snapshot],
+    ) -> None:
+        """``request`` is a call to any number; ``connection`` is in a reading transaction that
+        lasts as long as the judge. ``snapshots`` are those that ``known.registries`` answers by.
+        Raises SQLAlchemyError."""
+        self._known, self._connection = known, connection
+        self._request, self._tenant, self._at = request, tenant, at
+        self._book = known.policy.of(tenant)
+        purpose = read_purpose(request.purpose, tenant.settings.purpose)
+        assert purpose is not None
+        self._about = (purpose, request.contact_channel)
+        self._runner = asyncio.Runner()
+        nothing: Any = _Nothing()
+        reads: Any = _NoContact(connection)
+        self._bare = replace(known, opt_outs=OptOutImage(), attempts=nothing, reads=reads)
+        self.sorts = Sorts(tenant.settings.home_region, known.home_region)
+        self.by_digits = request.contact_channel != "email"
+        self.rulings: list[Ruling] = []
+        self._places: dict[Ruling, int] = {}
+        self._read: OrderedDict[str, Read] = OrderedDict()
+        asked = self._book.registries
+        self._snapshots = [one for name, one in snapshots.items() if name in asked]
+        self._answers = np.zeros((1, 3), np.int32) - 1
+        self._answered = 1
+        self._bases: dict[tuple[int, int], _Basis] = {}
+        self._table = np.full((256, 4), -1, np.int32)
+        self._wished = known.opt_outs.numbers_against(tenant.id)
+        self._contacts = _subjects(
+            connection, select(contacts.c.subject).where(contacts.c.tenant_id == tenant.id)
+        )
+        self._since = _looks_back(self._book.rules, at)
+        self._called = (
+            _subjects(connection, _called_after(self._since))
+            if self._since is not None
+            else np.zeros(0, np.int64)
+        )
+        every = np.concatenate((self._wished, self._contacts, self._called))
+        self._people = _Sieve(every)
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def read(self, text: str) -> Read:
+        """Reads one text as ``decide`` would."""
+        found = self._read.get(text)
+        if found is None:
+            if len(self._read) >= READ_TEXTS:
+                self._read.popitem(last=False)
+            found = self._read[text] = self._reading(text)
+        return found
+
+    def _reading(self, text: str) -> Read:
+        request = replace(self._request, number=text)
+        number = parties_of(self._bare, request, self._tenant).subject
+        if not number.known:
+            return Read(ruling=NO_NUMBER)
+        if number.e164 is not None and self._again(number):
+            return Read(self.sorts.number(Sort.of(number)), int(number.e164[1:]))
+        # A short code or an address: there are few, and each is decided with all that is kept.
+        decision = self._runner.run(decide(self._known, request, count=False, at=self._at))
+        return Read(ruling=ruling_of(decision.verdict), key=number.key)
+
+    def _again(self, number: Number) -> bool:
+        """Whether the E.164 form of a number is read as that very number."""
+        assert number.e164 is not None
+        read = parse_number(number.e164, self._tenant.settings.home_region)
+        return read.e164 == number.e164 and Sort.of(read) == Sort.of(number)
+
+    def rule(
+        self, sorts: NDArray[np.int32], numbers: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], Sequence[Ruling]]:
+        """The ruling of each number; see ``optout.scrub.contract.Judge``. Raises SQLAlchemyError,
+        RegistryError."""
+        answers = self._answered_by(numbers)
+        found = self._shared(sorts, answers, numbers)
+        people = self._people.find(numbers)
+        if not len(people):
+            return found, ()
+        some = self._ruled_alone(sorts[people], answers[people], numbers[people])
+        found[people] = np.arange(-1, -1 - len(some), -1, dtype=np.int32)
+        return found, some
+
+    def _answered_by(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+        """What all registries say of each number, as one small integer."""
+        told = np.zeros(len(numbers), np.int32)
+        for snapshot in self._snapshots:
+            one = np.where(snapshot.covers_many(numbers), np.int32(0), np.int32(2))
+            one[snapshot.holds_many(numbers)] = 1  # who is listed is listed, covered or not
+            asked = told * np.int32(3) + one
+            told = self._answers.reshape(-1).take(asked)
+            if told.min(initial=0) < 0:
+                for new in np.unique(asked[told < 0]).tolist():
+                    self._answer(new)
+                told = self._answers.reshape(-1).take(asked)
+        return told
+
+    def _answer(self, asked: int) -> None:
+        if self._answered == len(self._answers):
+            more = np.full_like(self._answers, -1)
+            self._answers = np.concatenate((self._answers, more))
+        self._answers.reshape(-1)[asked] = self._answered
+        self._answered += 1
+
+    def _shared(
+        self, sorts: NDArray[np.int32], answers: NDArray[np.int32], numbers: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """Where the ruling stands on each number of which nothing is kept."""
+        height, width = self._table.shape
+        if len(self.sorts.known) > height or self._answered > width:
+            table = np.full(
+                (max(height, 2 * len(self.sorts.known)), max(width, 2 * self._answered)), -1
+            )
+            table[:height, :width] = self._table
+            self._table, width = table.astype(np.int32), table.shape[1]
+        asked = sorts.astype(np.int64) * width + answers
+        places = self._table.reshape(-1).take(asked)
+        if places.min(initial=0) < 0:
+            new, rows = np.unique(asked[places < 0], return_index=True)
+            examples = numbers[places < 0][rows]
+            for pair, number in zip(new.tolist(), examples.tolist(), strict=True):
+                basis = self._basis(pair // width, pair % width, number)
+                self._table.reshape(-1)[pair] = basis.place
+            places = self._table.reshape(-1).take(asked)
+        return places
+
+    def _basis(self, sort: int, answer: int, number: int) -> _Basis:
+        """The decision on a sort and answers, made on one such number."""
+        found = self._bases.get((sort, answer))
+        if found is None:
+            request = replace(self._request, number=f"+{number}")
+            decision = self._runner.run(decide(self._bare, request, count=False, at=self._at))
+            ruling = ruling_of(decision.verdict)
+            place = self._places.setdefault(ruling, len(self.rulings))
+            if place == len(self.rulings):
+                self.rulings.append(ruling)
+            facts = decision.facts
+            looks_back = facts is not None and self._book.looks_back_to(facts) is not None
+            found = self._bases[sort, answer] = _Basis(decision, place, looks_back)
+        return found
+
+    def _ruled_alone(
+        self,
+        sorts: NDArray[np.int32],
+        answers: NDArray[np.int32],
+        numbers: NDArray[np.int64],
+    ) -> list[Ruling]:
+        """The rulings on people of whom something is kept."""
+        pairs = zip(sorts.tolist(), answers.tolist(), numbers.tolist(), strict=True)
+        bases = [self._basis(*pair) for pair in pairs]
+        known = _among(numbers, self._contacts)
+        contacts_of = self._read_contacts(numbers[known])
+        # Nobody need know of calls that no rule looks at.
+        looked = known | np.fromiter((one.looks_back for one in bases), np.bool_, len(bases))
+        attempts_of = self._read_attempts(numbers[looked & _among(numbers, self._called)])
+        wished = _among(numbers, self._wished).tolist()
+        rulings = []
+        for basis, number, wishes in zip(bases, numbers.tolist(), wished, strict=True):
+            said = self._wishes(f"+{number}") if wishes else ()
+            rulings.append(
+                self._alone_of(basis, said, contacts_of.get(number), attempts_of.get(number))
+            )
+        return rulings
+
+    def _wishes(self, subject: str) -> tuple[OptOut, ...]:
+        """The wishes that are about this contact. No rule looks at any other."""
+        wishes = self._known.opt_outs.of(subject, self._tenant.id)
+        return tuple(
+            wish for wish in wishes if wish.since <= self._at and wish.covers(*self._about)
+        )
+
+    def _alone_of(
+        self,
+        basis: _Basis,
+        wishes: tuple[OptOut, ...],
+        kept: str | None,
+        calls: tuple[Attempt, ...] | None,
+    ) -> Ruling:
+        facts = basis.decision.facts
+        if facts is None or basis.decision.verdict.emergency:
+            return self.rulings[basis.place]
+        if kept is None and (not calls or not basis.looks_back):
+            return self._wished_ruling(basis, wishes) if wishes else self.rulings[basis.place]
+        alike = None if kept is None or wishes or calls else kept
+        if alike is not None and (found := basis.contacts.get(alike)) is not None:
+            return found
+        ruling = self._kept_ruling(facts, wishes, kept, calls or ())
+        if alike is not None:
+            if len(basis.contacts) >= CONTACTS:
+                basis.contacts.clear()
+            basis.contacts[alike] = ruling
+        return ruling
+
+    def _kept_ruling(
+        self,
+        facts: CallFacts,
+        wishes: tuple[OptOut, ...],
+        kept: str | None,
+        calls: tuple[Attempt, ...],
+    ) -> Ruling:
+        """The ruling by the same rules, on the facts with all that is kept."""
+        try:
+            facts = _with_contact(facts, wishes, NOTHING_KNOWN if kept is None else _contact(kept))
+        except ContactError as error:
+            reason = f"what is known of the subject could not be read: {one_line(error)}"
+            return ruling_of(refusal("gate.facts", reason))
+        since = self._book.looks_back_to(facts)
+        if since is not None and calls:
+            counted = tuple(call for call in calls if call.at > since)[:MOST]
+            facts = replace(facts, attempts=counted)
+        return ruling_of(self._book.decide(facts))
+
+    def _wished_ruling(self, basis: _Basis, wishes: tuple[OptOut, ...]) -> Ruling:
+        """The ruling on somebody of whom nothing else is kept. Only the moment and the way of the
+        wish differ from one to the next, and only in the words."""
+        shared = basis.wished
+        reason = opt_out.reason_of(wishes)
+        if shared is None:
+            assert basis.decision.facts is not None
+            verdict = _with_wishes(basis.decision.verdict, basis.decision.facts, wishes)
+            ruling = ruling_of(verdict)
+            before, told, after = ruling.reason.partition(reason)
+            if not told or ruling.reason.count(reason) != 1:
+                return ruling
+            basis.wished = shared = (ruling.outcome, before, after, ruling.rules)
+        outcome, before, after, rules = shared
+        return Ruling(outcome, f"{before}{reason}{after}", rules)
+
+    def _read_contacts(self, numbers: NDArray[np.int64]) -> dict[int, str]:
+        columns = select(contacts.c.subject, type_coerce(contacts.c.known, Text))
+        mine = columns.where(contacts.c.tenant_id == self._tenant.id)
+        found = {}
+        for subjects in _keys(numbers):
+            rows = self._connection.execute(mine.where(contacts.c.subject.in_(subjects))).all()
+            found.update({int(subject[1:]): kept for subject, kept in rows})
+        return found
+
+    def _read_attempts(self, numbers: NDArray[np.int64]) -> dict[int, tuple[Attempt, ...]]:
+        found: dict[int, list[Attempt]] = {}
+        if self._since is None:
+            return {}
+        for subjects in _keys(numbers):
+            asked = _ATTEMPTS.where(
+                attempts.c.subject.in_(subjects),
+                type_coerce(attempts.c.at, BigInteger) > to_micros(self._since),
+            )
+            for subject, *rest in self._connection.execute(asked).all():
+                found.setdefault(int(subject[1:]), []).append(Attempt(*rest))
+        return {number: tuple(calls) for number, calls in found.items()}
+
+
+_ATTEMPTS = select(
+    attempts.c.subject,
+    attempts.c.at,
+    attempts.c.tenant_id,
+    attempts.c.purpose,
+    attempts.c.channel,
+    attempts.c.campaign,
+    attempts.c.debt,
+    attempts.c.answered_at,
+).order_by(attempts.c.subject, attempts.c.at.desc())
+
+
+@lru_cache(maxsize=16_384)
+def _contact(kept: str) -> Contact:
+    """A contact as it is stored. Raises ContactError."""
+    try:
+        return Contact.read(json.loads(kept))
+    except ValueError as error:
+        raise ContactError(f"a contact cannot be read: {error}") from error
+
+
+def _with_wishes(verdict: Verdict, facts: CallFacts, wishes: tuple[OptOut, ...]) -> Verdict:
+    """The verdict with these wishes in place of none. Only the rules of the kind ``opt_out`` look
+    at them; the others stay as they were found."""
+    asked = [finding.rule for finding in verdict.findings if finding.rule.kind == _OPT_OUT]
+    anew = judge(replace(facts, opt_outs=wishes), asked).findings
+    findings: dict[str, Finding] = {one.rule.id: one for one in verdict.findings}
+    findings.update({one.rule.id: one for one in anew})
+    every = tuple(findings.values())
+    return replace(verdict, findings=every, allowed=not any(one.blocks for one in every))
+
+
+def _with_contact(facts: CallFacts, wishes: tuple[OptOut, ...], contact: Contact) -> CallFacts:
+    """The facts with what is known of the subject, as ``decide`` puts it."""
+    return replace(
+        facts,
+        place=place_of(
+            facts.subject,
+            region=contact.region,
+            subdivision=contact.subdivision,
+            zone=contact.zone,
+        ),
+        subject_kind=contact.kind,
+        consents=contact.consents,
+        relationships=contact.relationships,
+        refusals=contact.refusals,
+        restricted_since=contact.restricted_since,
+        opt_outs=wishes,
+    )
+
+
+def _keys(numbers: NDArray[np.int64]) -> Iterator[list[str]]:
+    subjects = [f"+{number}" for number in dict.fromkeys(numbers.tolist())]
+    for first in range(0, len(subjects), _AT_ONCE):
+        yield subjects[first : first + _AT_ONCE]
+
+
+def _subjects(connection: Connection, asked: Select[tuple[str]]) -> NDArray[np.int64]:
+    """The numbers among the subjects that a select finds, sorted; read a page at a time."""
+    parts = [np.zeros(0, np.int64)]
+    subjects: ScalarResult[str] = connection.scalars(asked.execution_options(yield_per=_PAGE))
+    for page in subjects.partitions():
+        found = [int(one[1:]) for one in page if one[:1] == "+" and one[1:].isdecimal()]
+        parts.append(np.array(found, np.int64))
+    return np.unique(np.concatenate(parts))
+
+
+def _called_after(since: datetime) -> Select[tuple[str]]:
+    later = type_coerce(attempts.c.at, BigInteger) > to_micros(since)
+    return select(attempts.c.subject).where(later).distinct()
+
+
+def _looks_back(rules: Iterable[Rule], at: datetime) -> datetime | None:
+    """From when on any rule may look at earlier calls; None where none does."""
+    periods = (looks_back(rule.settings) for rule in rules)
+    return min((RINGING.before(one.before(at)) for one in periods if one), default=None)
+
+
+def _among(numbers: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if not len(ordered):
+        return np.zeros(len(numbers), np.bool_)
+    at = np.minimum(np.searchsorted(ordered, numbers), len(ordered) - 1)
+    found: NDArray[np.bool_] = ordered[at] == numbers
+    return found
+
+
+class _Sieve:
+    """Finds those of many numbers that are among a few, most of the time at one look each."""
+
+    def __init__(self, numbers: NDArray[np.int64]) -> None:
+        self._ordered = np.unique(numbers)
+        bits = min(26, max(12, int(16 * len(self._ordered)).bit_length()))
+        self._shift = np.uint64(64 - bits)
+        self._marks = np.zeros(1 << bits, np.bool_)
+        self._marks[self._slots(self._ordered)] = True
+
+    def _slots(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        slots = (numbers.view(np.uint64) * _MIX) >> self._shift
+        return slots.view(np.int64)
+
+    def find(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The places of those that are among them."""
+        if not len(self._ordered):
+            return np.zeros(0, np.int64)
+        maybe = np.flatnonzero(self._marks.take(self._slots(numbers)))
+        return maybe[_among(numbers[maybe], self._ordered)]
+
+
+_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
+_OPT_OUT = "opt_out"
