@@ -29,6 +29,10 @@ class ChannelDead(AgiError):  # noqa: N818 - says what happened
     """The channel has hung up, or Asterisk has closed the connection."""
 
 
+class ConnectionLost(ChannelDead):
+    """The connection is gone. Asterisk keeps it when a channel hangs up, so nobody need have."""
+
+
 class PeerLeft(ChannelDead):
     """The peer closed before it had sent the environment: a port scan, most likely."""
 
@@ -143,8 +147,8 @@ class Link:
             await self._writer.drain()
             reply = await self._reply()
         except (OSError, ChannelDead) as error:
-            self._end(ChannelDead)
-            raise ChannelDead("the connection was closed by the peer") from error
+            self._end(ConnectionLost)
+            raise ConnectionLost("the connection was closed by the peer") from error
         except RemoteProtocolError:
             self._end(RemoteProtocolError)
             raise

@@ -186,7 +186,7 @@ def verify(
                 raise CommandError(f"there is no registry {name}")
             continue
         try:
-            snapshot = Snapshot.open(folder / each / digest)
+            snapshot = Snapshot.open_of(folder / each, digest)
             try:
                 snapshot.verify()
             finally:

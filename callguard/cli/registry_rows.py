@@ -73,7 +73,7 @@ def _in_use(registry: Path) -> tuple[Manifest | None, str | None]:
         digest = current(registry)
         if digest is None:
             return None, "it is not imported"
-        snapshot = Snapshot.open(registry / digest)
+        snapshot = Snapshot.open_of(registry, digest)
     except RegistryError as error:
         return None, str(error)
     snapshot.close()

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
+from sqlalchemy import Connection, select
 
-from callguard.agi.link import ChannelDead
+from callguard.agi.link import ChannelDead, ConnectionLost
 from callguard.agi.session import AgiSession
 from callguard.consent.prompts import RATE, Prompt
 from callguard.consent.texts import DIGITS
@@ -35,11 +36,12 @@ from callguard.gate.request import read_request
 from callguard.gate.room import Gate
 from callguard.gate.typed_number import read_typed
 from callguard.ids import uuid7
-from callguard.optout.claims import Claim, State, file_claim, settle
+from callguard.optout.claims import LEFT_ALONE, Claim, State, file_claim, settle
 from callguard.optout.events import OptOutError, OptOutEvent
 from callguard.policy.numbers import mask, parse_number
 from callguard.policy.rules import unrecorded
 from callguard.retention.schedule import expires_at
+from callguard.storage.bulk import insert_rows
 from callguard.storage.journal import NotDurableError, Row
 from callguard.storage.schema import calls
 from callguard.tenants.tenant import Tenant, days_kept
@@ -105,7 +107,7 @@ async def optout_line(gate: Gate, session: AgiSession) -> None:
         gate.counts.fault("line_cannot_speak")
         log.error("line_cannot_speak", tenant=tenant.id, pbx=call.pbx, call=call.id)
         return
-    kept = await _keep(gate, line.row, call)
+    kept = await _keep(gate, call, gate.journal.insert(line.row, timeout=gate.durable_s))
     gate.calls.add(call)
     gate.counts.verdict(call.direction, "allow")
     log.info("optout_line", call=call.id, tenant=tenant.id, subject=mask(call.subject))
@@ -126,6 +128,7 @@ async def optout_line(gate: Gate, session: AgiSession) -> None:
         read,
         lambda wish: _enter(gate, line, wish, kept=kept),
     )
+    await _say(gate, session, call.pbx, end)
     log.info("optout_line_ended", call=call.id, outcome=end.outcome.value)
 
 
@@ -139,6 +142,7 @@ async def confirm_claim(gate: Gate, session: AgiSession, call: Call, claim: Clai
         lambda _: None,
         lambda wish: _confirm(gate, call, claim, wish),
     )
+    # First of all: whatever becomes of the farewell, who has refused is not called again.
     match end.outcome:
         case Outcome.ENTERED:
             await settle_claim(gate, claim, "confirmed", "confirmed in the call back")
@@ -147,6 +151,7 @@ async def confirm_claim(gate: Gate, session: AgiSession, call: Call, claim: Clai
             await settle_claim(gate, claim, "refused", reason)
         case _:
             pass  # a machine answered, or nothing could be written: called again another time
+    await _say(gate, session, call.pbx, end)
     log.info("call_back_ended", call=call.id, claim=claim.id, outcome=end.outcome.value)
 
 
@@ -154,6 +159,8 @@ async def settle_claim(gate: Gate, claim: Claim, state: State, reason: str) -> N
     """Ends a claim; one that cannot be ended, even late, stays pending and is looked at again."""
     at = gate.clock.now()
     until = expires_at(at, days_kept(gate.tenants.get(claim.tenant), "consent"))
+    if state == "refused":  # no retention makes it forgotten while its number is left alone
+        until = max(until, at + LEFT_ALONE)
     work = partial(settle, claim=claim, state=state, reason=reason, at=at, expires_at=until)
     try:
         await gate.journal.write(work, timeout=gate.durable_s)
@@ -192,11 +199,15 @@ def _arrived(gate: Gate, session: AgiSession) -> Line | None:
 
 
 def _spoken(gate: Gate, tenant: Tenant) -> tuple[str, ...]:
-    """The tenant's languages in which everything can be said."""
-    wanted = tenant.settings.languages or (tenant.settings.language,)
+    """The languages of the tenant's line in which everything can be said, or else its own."""
+    offered = _whole(gate, tenant.settings.languages)
+    return offered or _whole(gate, (tenant.settings.language,))
+
+
+def _whole(gate: Gate, languages: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         language
-        for language in dict.fromkeys(wanted)
+        for language in dict.fromkeys(languages)
         if all(gate.prompts.find(prompt, language) for prompt in PROMPTS)
     )
 
@@ -209,9 +220,9 @@ def _is_own(gate: Gate, line: Line, e164: str) -> bool:
     return own or e164 in (line.parties.called.e164, shown.e164)
 
 
-async def _keep(gate: Gate, row: Row, call: Call) -> bool:
+async def _keep(gate: Gate, call: Call, writing: Awaitable[None]) -> bool:
     try:
-        await gate.journal.insert(row, timeout=gate.durable_s)
+        await writing
     except NotDurableError as error:
         gate.counts.not_durable += 1
         log.error("line_call_not_durable", call=call.id, reason=str(error))
@@ -219,9 +230,19 @@ async def _keep(gate: Gate, row: Row, call: Call) -> bool:
     return True
 
 
+def _keep_late(connection: Connection, row: Row) -> None:
+    """Writes the row of a call whose writing was given up, and may have succeeded all the same."""
+    known = select(row.table.c.id).where(row.table.c.id == row.values["id"])
+    if connection.execute(known).first() is None:
+        insert_rows(connection, row.table, [row.values])
+
+
 async def _enter(gate: Gate, line: Line, wish: Enter, *, kept: bool) -> Outcome:
     """Enters what was wished on the line. Without the call's own row it would refer to nothing."""
-    if not kept and not await _keep(gate, line.row, line.call):
+    late = partial(_keep_late, row=line.row)
+    if not kept and not await _keep(
+        gate, line.call, gate.journal.write(late, timeout=gate.durable_s)
+    ):
         return Outcome.FAILED
     if not wish.typed:
         return await _entered(gate, _event(gate, line.call, wish, way="line", actor="subject"))
@@ -304,7 +325,7 @@ async def _converse(
     read: ReadNumber,
     write: Callable[[Enter], Awaitable[Outcome]],
 ) -> End:
-    """Plays a dialogue to its end, whose prompts it says before it returns."""
+    """Plays a dialogue to its end, whose prompts are still to be said."""
     dialogue, action = begun
     while not isinstance(action, End):
         event: Event
@@ -313,12 +334,15 @@ async def _converse(
         else:
             event = await _asked(gate, session, pbx, action)
         dialogue, action = step(dialogue, event, read)
+    return action
+
+
+async def _say(gate: Gate, session: AgiSession, pbx: str, end: End) -> None:
     try:
-        for prompt, sound in _sounds(gate, pbx, action.parts):
+        for prompt, sound in _sounds(gate, pbx, end.parts):
             await session.stream_file(sound, timeout=prompt.samples / RATE + SLACK_S)
     except ChannelDead:
         pass  # who hangs up in the farewell has been told as much as they wanted
-    return action
 
 
 async def _asked(gate: Gate, session: AgiSession, pbx: str, ask: Ask) -> Event:
@@ -331,10 +355,12 @@ async def _asked(gate: Gate, session: AgiSession, pbx: str, ask: Ask) -> Event:
         await session.exec("Read", KEYS, files, str(ask.most), "", "1", f"{KEY_S:g}", timeout=limit)
         status = await session.get_variable("READSTATUS")
         keys = await session.get_variable(KEYS)
+    except ConnectionLost:
+        return Written(Outcome.FAILED)  # nobody has hung up, so nothing is refused
     except ChannelDead:
         return HungUp()
-    if session.hung_up or status == "HANGUP":
-        return HungUp()
+    if status == "HANGUP" or (session.hung_up and not keys):
+        return HungUp()  # who is gone since they pressed a key has answered all the same
     if status not in ("OK", "TIMEOUT"):
         gate.counts.fault("prompt_not_played")
         log.error("prompt_not_played", pbx=pbx, prompts=[part.prompt for part in ask.parts])

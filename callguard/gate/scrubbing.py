@@ -35,8 +35,8 @@ from callguard.policy.kinds import opt_out
 from callguard.policy.numbers import Number, parse_number
 from callguard.policy.place import place_of
 from callguard.policy.rulebook import RINGING, looks_back
-from callguard.policy.rules import Finding, Rule, Verdict, refusal
 from callguard.policy.rules import Outcome as Found
+from callguard.policy.rules import Rule, Verdict, refusal
 from callguard.policy.sorts import Sort, Sorts
 from callguard.storage.attempts import MOST
 from callguard.storage.faults import one_line
@@ -51,6 +51,20 @@ READ_TEXTS: Final = 100_000
 
 CONTACTS: Final = 1_000
 """Most rulings on contacts of one sort that are remembered."""
+
+UNTOUCHED: Final = frozenset(
+    {
+        "abandonment",
+        "caller_id",
+        "calling_hours",
+        "emergency",
+        "forbidden_destination",
+        "obligation",
+        "registry",
+        "registry_freshness",
+    }
+)
+"""The kinds of rule that look at nothing that is kept of a subject; their exemptions may."""
 
 _AT_ONCE: Final = 500
 _PAGE: Final = 50_000
@@ -78,14 +92,14 @@ def ruling_of(verdict: Verdict) -> Ruling:
 class _Basis:
     """What is decided of a number of one sort and one set of answers, of which nothing is kept.
 
-    ``place`` is where its ruling stands; ``looks_back`` is whether any rule looks at earlier calls
-    to such a number; ``wished`` is the ruling on one who opted out, in parts around the words of
-    the wish; ``contacts`` are rulings on contacts of whom the same is known.
+    ``place`` is where its ruling stands; ``since`` is from when on the rules look at earlier
+    calls to such a number, if any does; ``wished`` is the ruling on one who opted out, in parts
+    around the words of the wish; ``contacts`` are rulings on contacts of whom the same is known.
     """
 
     decision: Decision
     place: int
-    looks_back: bool
+    since: datetime | None
     wished: tuple[Outcome, str, str, tuple[str, ...]] | None = None
     contacts: dict[str, Ruling] = field(default_factory=dict)
 
@@ -259,8 +273,8 @@ class ScrubJudge:
             if place == len(self.rulings):
                 self.rulings.append(ruling)
             facts = decision.facts
-            looks_back = facts is not None and self._book.looks_back_to(facts) is not None
-            found = self._bases[sort, answer] = _Basis(decision, place, looks_back)
+            since = None if facts is None else self._book.looks_back_to(facts)
+            found = self._bases[sort, answer] = _Basis(decision, place, since)
         return found
 
     def _ruled_alone(
@@ -275,7 +289,7 @@ class ScrubJudge:
         known = _among(numbers, self._contacts)
         contacts_of = self._read_contacts(numbers[known])
         # Nobody need know of calls that no rule looks at.
-        looked = known | np.fromiter((one.looks_back for one in bases), np.bool_, len(bases))
+        looked = known | np.fromiter((one.since is not None for one in bases), np.bool_, len(bases))
         attempts_of = self._read_attempts(numbers[looked & _among(numbers, self._called)])
         wished = _among(numbers, self._wished).tolist()
         rulings = []
@@ -303,12 +317,12 @@ class ScrubJudge:
         facts = basis.decision.facts
         if facts is None or basis.decision.verdict.emergency:
             return self.rulings[basis.place]
-        if kept is None and (not calls or not basis.looks_back):
+        if kept is None and (not calls or basis.since is None):
             return self._wished_ruling(basis, wishes) if wishes else self.rulings[basis.place]
         alike = None if kept is None or wishes or calls else kept
         if alike is not None and (found := basis.contacts.get(alike)) is not None:
             return found
-        ruling = self._kept_ruling(facts, wishes, kept, calls or ())
+        ruling = self._kept_ruling(basis, facts, wishes, kept, calls or ())
         if alike is not None:
             if len(basis.contacts) >= CONTACTS:
                 basis.contacts.clear()
@@ -317,6 +331,7 @@ class ScrubJudge:
 
     def _kept_ruling(
         self,
+        basis: _Basis,
         facts: CallFacts,
         wishes: tuple[OptOut, ...],
         kept: str | None,
@@ -324,14 +339,33 @@ class ScrubJudge:
     ) -> Ruling:
         """The ruling by the same rules, on the facts with all that is kept."""
         try:
-            facts = _with_contact(facts, wishes, NOTHING_KNOWN if kept is None else _contact(kept))
+            contact = NOTHING_KNOWN if kept is None else _contact(kept)
         except ContactError as error:
             reason = f"what is known of the subject could not be read: {one_line(error)}"
             return ruling_of(refusal("gate.facts", reason))
-        since = self._book.looks_back_to(facts)
+        known: dict[str, Any] = {
+            "place": place_of(
+                facts.subject,
+                region=contact.region,
+                subdivision=contact.subdivision,
+                zone=contact.zone,
+            ),
+            "subject_kind": contact.kind,
+            "consents": contact.consents,
+            "relationships": contact.relationships,
+            "refusals": contact.refusals,
+            "restricted_since": contact.restricted_since,
+            "opt_outs": wishes,
+        }
+        alike = known["place"] == facts.place and contact.kind == facts.subject_kind
+        if not alike:
+            facts = replace(facts, **known)
+        since = basis.since if alike else self._book.looks_back_to(facts)
         if since is not None and calls:
-            counted = tuple(call for call in calls if call.at > since)[:MOST]
-            facts = replace(facts, attempts=counted)
+            known["attempts"] = tuple(call for call in calls if call.at > since)[:MOST]
+        facts = replace(facts, **known)
+        if alike:
+            return ruling_of(_anew(basis.decision.verdict, facts))
         return ruling_of(self._book.decide(facts))
 
     def _wished_ruling(self, basis: _Basis, wishes: tuple[OptOut, ...]) -> Ruling:
@@ -341,8 +375,8 @@ class ScrubJudge:
         reason = opt_out.reason_of(wishes)
         if shared is None:
             assert basis.decision.facts is not None
-            verdict = _with_wishes(basis.decision.verdict, basis.decision.facts, wishes)
-            ruling = ruling_of(verdict)
+            facts = replace(basis.decision.facts, opt_outs=wishes)
+            ruling = ruling_of(_anew(basis.decision.verdict, facts))
             before, told, after = ruling.reason.partition(reason)
             if not told or ruling.reason.count(reason) != 1:
                 return ruling
@@ -394,34 +428,18 @@ def _contact(kept: str) -> Contact:
         raise ContactError(f"a contact cannot be read: {error}") from error
 
 
-def _with_wishes(verdict: Verdict, facts: CallFacts, wishes: tuple[OptOut, ...]) -> Verdict:
-    """The verdict with these wishes in place of none. Only the rules of the kind ``opt_out`` look
-    at them; the others stay as they were found."""
-    asked = [finding.rule for finding in verdict.findings if finding.rule.kind == _OPT_OUT]
-    anew = judge(replace(facts, opt_outs=wishes), asked).findings
-    findings: dict[str, Finding] = {one.rule.id: one for one in verdict.findings}
-    findings.update({one.rule.id: one for one in anew})
+def _anew(verdict: Verdict, facts: CallFacts) -> Verdict:
+    """The verdict on a number of which something is kept, from that on one of its sort, place and
+    kind of which nothing is. What a rule finds that looks at none of it stays as it was."""
+    asked = [
+        finding.rule
+        for finding in verdict.findings
+        if finding.rule.kind not in UNTOUCHED or finding.rule.exemption is not None
+    ]
+    findings = {finding.rule.id: finding for finding in verdict.findings}
+    findings.update({finding.rule.id: finding for finding in judge(facts, asked).findings})
     every = tuple(findings.values())
     return replace(verdict, findings=every, allowed=not any(one.blocks for one in every))
-
-
-def _with_contact(facts: CallFacts, wishes: tuple[OptOut, ...], contact: Contact) -> CallFacts:
-    """The facts with what is known of the subject, as ``decide`` puts it."""
-    return replace(
-        facts,
-        place=place_of(
-            facts.subject,
-            region=contact.region,
-            subdivision=contact.subdivision,
-            zone=contact.zone,
-        ),
-        subject_kind=contact.kind,
-        consents=contact.consents,
-        relationships=contact.relationships,
-        refusals=contact.refusals,
-        restricted_since=contact.restricted_since,
-        opt_outs=wishes,
-    )
 
 
 def _keys(numbers: NDArray[np.int64]) -> Iterator[list[str]]:
@@ -482,4 +500,3 @@ class _Sieve:
 
 
 _MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
-_OPT_OUT = "opt_out"

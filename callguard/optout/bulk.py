@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from sqlalchemy import Connection, func, insert, select
@@ -49,6 +49,9 @@ EVERYONE = "*"
 
 _PARTED = re.compile(r"[\s,/;|]+")
 _OLDEST = 1900
+_WEST = timedelta(hours=12)
+"""How much later than in UTC the same clock time may be somewhere."""
+
 _BUSY = 5  # SQLITE_BUSY, in the low byte of what SQLite tells
 
 _Known = dict[tuple[str, str | None], list[tuple[int, tuple[bool, int]]]]
@@ -102,8 +105,9 @@ class Tally:
         return {name: n for name, n in asdict(self).items() if name != "faults"}
 
 
-_Wanted = tuple[OptOutEvent, bool]
-"""A wish, and whether the record itself told of when it is."""
+_Wanted = tuple[OptOutEvent, datetime | None]
+"""A wish, and the latest moment at which it can have been uttered by what the record says; None
+where that does not say when."""
 
 
 def subject_key(text: str, region: str) -> str:
@@ -175,14 +179,14 @@ def _wanted(
             tally.bad += 1
             tally.fault(said)
         elif isinstance(record, Entry) and record.since:
-            since = _past(record.since, at)
-            if since is None:
+            since, latest = _past(record.since, at) or (at, None)
+            if latest is None:
                 tally.undated += 1
                 told = f"{veiled(record.since)!r} is no date in the past: entered as of now"
                 tally.fault(Fault(record.line, told))
-            yield replace(said, at=since or at), since is not None
+            yield replace(said, at=since), latest
         else:
-            yield said, False
+            yield said, None
 
 
 def _event(entry: Entry, terms: Terms, at: datetime) -> OptOutEvent | Fault:
@@ -217,25 +221,31 @@ def _event(entry: Entry, terms: Terms, at: datetime) -> OptOutEvent | Fault:
 
 
 def _names(text: str) -> frozenset[str]:
-    return frozenset(_PARTED.split(text.strip().lower())) if text.strip() else frozenset()
+    return frozenset(filter(None, _PARTED.split(text.lower())))
 
 
-def _past(text: str, now: datetime) -> datetime | None:
-    """A day, which is its midnight, or a moment, in UTC where it has no offset; None for what is
-    neither, or is to come."""
+def _past(text: str, now: datetime) -> tuple[datetime, datetime] | None:
+    """A day, which is its midnight, or a moment, in UTC where it has no offset, and the latest
+    that it can mean: the end of that day, or that clock time, wherever it is latest. None for what
+    is neither, or is to come."""
     try:
         read = datetime.fromisoformat(text)
         moment = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return moment if moment.year >= _OLDEST and moment <= now else None
+    if moment.year < _OLDEST or moment > now:
+        return None
+    latest = moment
+    if read.tzinfo is None:
+        latest += _WEST if ":" in text or "T" in text else timedelta(days=1) + _WEST
+    return moment, latest
 
 
 def _plan(known: _Known, batch: Iterable[_Wanted]) -> tuple[Tally, list[OptOutEvent]]:
     """What is to be entered of a batch, given what its subjects said before; ``known`` is brought
     up to date."""
     part, new = Tally(), []
-    for event, dated in batch:
+    for event, latest in batch:
         key, at = (event.subject, event.tenant), to_micros(event.at)
         held = known.get(key, [])
         wanted = cells(event.purposes, event.channels)
@@ -243,7 +253,7 @@ def _plan(known: _Known, batch: Iterable[_Wanted]) -> tuple[Tally, list[OptOutEv
         for covered, (standing, since) in held:
             if standing:
                 stands |= covered
-            elif dated and since >= at:
+            elif latest is not None and since >= to_micros(latest):
                 lifted |= covered
         if not wanted & ~stands & ~lifted:
             part.lifted += bool(wanted & lifted)

@@ -2,9 +2,9 @@
 
 Stopping is read generously, because a call not placed costs less than a wish not heard: a
 sentence that is nothing but a command to stop, or a message of at most ``SHORT`` words that
-begins with one ("stop by tomorrow" opts out, "we can stop by tomorrow" does not). Words that often
-begin other messages, such as "cancel", stop only where they stand alone. Opting in is read strictly:
-the message is the word and nothing else.
+begins with one ("stop by tomorrow" opts out, "we can stop by tomorrow" does not). Words that
+often begin other messages, such as "cancel", stop only where they stand alone. Opting in is read
+strictly: the message is the word and nothing else.
 
 Words to stop are known in every language whatever the tenant's are; those to opt in only in the
 tenant's and in English. The words, and which of them are verified, are in ``words.toml``.
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import groupby
 from typing import Final, Literal
 
 Meaning = Literal["stop", "start", "help"]
@@ -113,7 +114,7 @@ def read_command(
     for code in every:
         if (found := _stops(known[code], whole, sentences)) is not None:
             return Command("stop", code, found)
-    for code in own:
+    for code in own if len(text) <= MOST else ():  # what is cut off may say otherwise
         if (bare := _bare(known[code], whole)) in known[code].start:
             return Command("start", code, bare)
     for code in every:
@@ -136,7 +137,7 @@ def _stops(language: Language, whole: str, sentences: Sequence[str]) -> str | No
     for said in bare:
         if said in language.stop:
             return said
-    words = _bare(language, whole).split()
+    words = [word for word, _ in groupby(_bare(language, whole).split())]  # "stop stop stop"
     if len(words) <= SHORT:
         for length in range(len(words), 0, -1):
             if (beginning := " ".join(words[:length])) in language.stop:

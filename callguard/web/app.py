@@ -1,6 +1,7 @@
 """Puts the web room together and serves it."""
 
 import asyncio
+import logging
 import traceback
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -144,6 +145,23 @@ def _polling(
     return polling
 
 
+class _WithoutWords(logging.Filter):
+    """Tells what went wrong with a request that could not be read, and nothing of what was in it:
+    that may be somebody's number."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[0] if record.exc_info else None
+        if record.levelno > logging.DEBUG:
+            log.warning("request_not_read", error=error.__name__ if error else "")
+        return False
+
+
+def _unread_requests() -> logging.Logger:
+    logger = logging.Logger("callguard.web.requests", logging.INFO)
+    logger.addFilter(_WithoutWords())
+    return logger
+
+
 class _Refused(asyncio.Protocol):
     """A connection too many: it is closed at once."""
 
@@ -187,6 +205,7 @@ class WebServer:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_unread_requests(),
             handler_cancellation=True,
             keepalive_timeout=_KEEP_ALIVE_S,
             lingering_time=_LINGER_S,

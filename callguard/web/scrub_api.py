@@ -26,7 +26,8 @@ from callguard.web.door import (
     json_response,
     understand,
 )
-from callguard.web.scrub_jobs import Incoming, Job, NoRoomError, ScrubError, ScrubJobs, TooLongError
+from callguard.web.scrub_incoming import Incoming, NoRoomError, ScrubError, TooLongError
+from callguard.web.scrub_jobs import Job, ScrubJobs
 from callguard.web.security import Opening
 
 log = structlog.get_logger(__name__)
@@ -118,8 +119,11 @@ class ScrubApi:
         """``DELETE /api/v1/scrubs/<id>``."""
         try:
             job = await self._job(request)
+            # What was begun is done, though whoever asked may leave before the answer.
+            removing = asyncio.ensure_future(self._jobs.cancel(job, ACTOR))
+            removing.add_done_callback(_heed)
             try:
-                return json_response(_told(await self._jobs.cancel(job, ACTOR)))
+                return json_response(_told(await asyncio.shield(removing)))
             except (NotDurableError, OSError, TimeoutError) as error:
                 log.error("scrub_not_removed", scrub=job.id, reason=str(error))
                 raise _again("it is not certain to be gone; ask again") from error
@@ -253,6 +257,12 @@ def _check_moment(text: str) -> None:
         raise Refused(400, "it is no ISO 8601 time", "at") from error
     if at.tzinfo is None:
         raise Refused(400, "the time has no offset from UTC", "at")
+
+
+def _heed(removing: asyncio.Future[Job]) -> None:
+    """Takes note of how it ended, where nobody waits for that any more."""
+    if not removing.cancelled():
+        removing.exception()
 
 
 def _refused(error: ScrubError) -> Refused:

@@ -8,13 +8,12 @@ and what an orphan of it still writes is nobody's.
 
 import asyncio
 import json
-import os
 import shutil
-import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -30,36 +29,19 @@ from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import scrubs
+from callguard.web.scrub_incoming import LIST, Incoming, NoRoomError, ScrubError, remove
+from callguard.web.scrub_process import GRACE_S
+from callguard.web.scrub_process import run as run_process
 
 log = structlog.get_logger(__name__)
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 OVER: Final = ("done", "failed", "cancelled")
 
-LIST: Final = "in.csv"
 OUT: Final = "out"
 SWEEP_S: Final = 300.0
 AGAIN_S: Final = 5.0
 """How long after a write that was not kept it is tried again."""
-
-SILENT_S: Final = 600.0
-"""A run that says nothing for so long hangs, and is ended."""
-
-GRACE_S: Final = 5.0
-MOST_SAID: Final = 1024 * 1024
-NICENESS: Final = 10
-
-
-class ScrubError(RuntimeError):
-    """A list that cannot be taken in or handed out; one line that says why."""
-
-
-class NoRoomError(ScrubError):
-    """There is no room for the list: of the disk, or among those that are here."""
-
-
-class TooLongError(NoRoomError):
-    """The list is longer than any that is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +120,11 @@ class ScrubJobs:
         file = self._folder / job.id / OUT / name
         return file if file.is_file() else None
 
-    def begin(self, size: int | None) -> "Incoming":
+    def begin(self, size: int | None) -> Incoming:
         """Makes room for a list of so many bytes, where that is known. Raises NoRoomError, or
         ScrubError where no folder can be made."""
-        if len(self._jobs) + len(self._coming) >= self._settings.max_waiting:
+        here = sum(job.state != "cancelled" for job in self._jobs.values())
+        if here + len(self._coming) >= self._settings.max_waiting:
             raise NoRoomError("too many lists are here; remove one, or wait until one expires")
         job_id = str(uuid7(self._clock.now()))
         incoming = Incoming(self._folder / job_id, job_id, self._settings, self._coming)
@@ -149,7 +132,7 @@ class ScrubJobs:
         return incoming
 
     async def add(
-        self, incoming: "Incoming", tenant: str, asked: Mapping[str, str], actor: str
+        self, incoming: Incoming, tenant: str, asked: Mapping[str, str], actor: str
     ) -> Job:
         """Takes a list in that has come whole. Raises ScrubError, NotDurableError; then nothing of
         it is left."""
@@ -199,7 +182,7 @@ class ScrubJobs:
                 self._wake.set()
                 raise
             log.info("scrub_cancelled", scrub=job.id)
-        await asyncio.to_thread(_remove, self._folder / job.id)
+        await asyncio.to_thread(remove, self._folder / job.id)
         return self._jobs.get(job.id, before)
 
     async def run(self) -> None:
@@ -245,7 +228,9 @@ class ScrubJobs:
                 summary=row.summary,
                 reason=row.reason,
             )
-            if job.state not in OVER:
+            if job.state in OVER:
+                await asyncio.to_thread(_keep_only_results, self._folder / row.id)
+            else:
                 job = replace(job, state="queued", rows=None)
             self._jobs[job.id] = job
 
@@ -263,9 +248,8 @@ class ScrubJobs:
             if not running.cancelled.is_set():
                 outcome = replace(outcome, finished_at=self._clock.now())
                 await self._keep(outcome)
+                await asyncio.to_thread(_keep_only_results, home)
                 self._jobs[job.id] = outcome
-                with suppress(OSError):  # the sweep removes it with the folder
-                    await asyncio.to_thread((home / LIST).unlink, missing_ok=True)
                 log.info("scrub_ended", scrub=job.id, state=outcome.state, reason=outcome.reason)
         finally:
             self._running = None
@@ -281,7 +265,12 @@ class ScrubJobs:
             work.mkdir(mode=0o700)
 
         await asyncio.to_thread(prepare)
-        said = await self._process(running, self._scrubber.command(job, home / LIST, work))
+        said = await run_process(
+            self._scrubber.command(job, home / LIST, work),
+            running.cancelled,
+            partial(self._heard, job.id),
+            self._clock,
+        )
         if running.cancelled.is_set():
             return job
         summary = _summary(said)
@@ -303,66 +292,13 @@ class ScrubJobs:
             read=done.size,
         )
 
-    async def _process(self, running: _Running, command: Sequence[str]) -> bytes:
-        """What the process said at its end. Raises ScrubError where it fails, OSError where it
-        cannot be started. However this ends, the process and its children have ended then."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        told = _Told(self._clock.monotonic())
-        tasks = {
-            asyncio.create_task(_read(process.stdout, told)),
-            asyncio.create_task(self._listen(running.job.id, process.stderr, told)),
-            asyncio.create_task(process.wait()),
-        }
-        stopping = asyncio.create_task(running.cancelled.wait())
-        try:
-            pending = set(tasks)
-            while pending:
-                finished, _ = await asyncio.wait(
-                    pending | {stopping},
-                    timeout=SILENT_S / 10,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if stopping in finished:
-                    return b""
-                for task in finished:
-                    task.result()
-                pending -= finished
-                if pending and self._clock.monotonic() - told.at > SILENT_S:
-                    raise ScrubError(f"it said nothing for {SILENT_S:.0f} s, and was ended")
-        finally:
-            stopping.cancel()
-            await _end(process)
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        if process.returncode != 0:
-            raise ScrubError(told.last or f"the scrub ended with status {process.returncode}")
-        return bytes(told.out)
-
-    async def _listen(self, job_id: str, stream: asyncio.StreamReader, told: "_Told") -> None:
-        rest = b""
-        while chunk := await stream.read(65_536):
-            told.at = self._clock.monotonic()
-            *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[-4_096:]
-            for line in lines:
-                text = line.decode("utf-8", "replace").strip()
-                progress = self._scrubber.progress(text)
-                if progress is not None:
-                    rows, read = progress
-                    self._jobs[job_id] = replace(self._jobs[job_id], rows=rows, read=read)
-                elif text:
-                    told.last = text.removeprefix("callguard: ")[:500]
+    def _heard(self, job_id: str, line: str) -> bool:
+        """Takes in a line of a run, if it tells of progress."""
+        progress = self._scrubber.progress(line)
+        if progress is not None:
+            rows, read = progress
+            self._jobs[job_id] = replace(self._jobs[job_id], rows=rows, read=read)
+        return progress is not None
 
     async def _keep(self, job: Job) -> None:
         async def write() -> None:
@@ -397,7 +333,7 @@ class ScrubJobs:
 
     async def sweep(self) -> int:
         """Removes the lists whose time is over, and folders that belong to none; how many lists.
-        Raises OSError, NotDurableError."""
+        What cannot be removed keeps nothing else here. Raises OSError, NotDurableError."""
         now = self._clock.now()
         over = [job for job in self._jobs.values() if job.expires_at <= now]
         for job in over:
@@ -406,128 +342,22 @@ class ScrubJobs:
                 await self._running.ended.wait()
         found = await asyncio.to_thread(_names, self._folder)
         stay = {j.id for j in self._jobs.values() if j.expires_at > now and j.state != "cancelled"}
+        failed: dict[str, OSError] = {}
         for name in found - stay - self._coming:
-            await asyncio.to_thread(_remove, self._folder / name)
-        if over:
-            ids = [job.id for job in over]
+            try:
+                await asyncio.to_thread(remove, self._folder / name)
+            except OSError as error:
+                failed[name] = error
+        ids = [job.id for job in over if job.id not in failed]
+        if ids:
             gone = delete(scrubs).where(scrubs.c.id.in_(ids))
             await self._journal.write(lambda c: c.execute(gone).rowcount, timeout=self._durable_s)
             for job_id in ids:
                 self._jobs.pop(job_id, None)
             log.info("scrubs_expired", count=len(ids))
-        return len(over)
-
-
-class Incoming:
-    """A list on its way in."""
-
-    def __init__(self, folder: Path, job_id: str, settings: Scrubs, coming: set[str]) -> None:
-        self.id = job_id
-        self.size = 0
-        self._folder = folder
-        self._settings = settings
-        self._coming = coming
-        self._descriptor = -1
-
-    def open(self, size: int) -> None:
-        """Makes the folder and the file. Raises NoRoomError, ScrubError."""
-        try:
-            self._folder.parent.mkdir(mode=0o700, exist_ok=True)
-            self._check_room(size)
-            self._folder.mkdir(mode=0o700)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._descriptor = os.open(self._folder / LIST, flags, 0o600)
-        except OSError as error:
-            raise ScrubError(f"the list cannot be kept: {error.strerror}") from error
-        self._coming.add(self.id)
-
-    async def write(self, chunk: bytes) -> None:
-        """Raises NoRoomError, ScrubError."""
-        self.size += len(chunk)
-        if self.size > self._settings.max_bytes:
-            raise TooLongError(f"the list is longer than {self._settings.max_bytes} bytes")
-        await asyncio.to_thread(self._write, chunk)
-
-    async def keep(self) -> None:
-        """Makes what has come durable. Raises ScrubError."""
-        await asyncio.to_thread(self._sync)
-
-    def done(self) -> None:
-        """The list is somebody else's now."""
-        self._close()
-        self._coming.discard(self.id)
-
-    async def give_up(self) -> None:
-        """Removes what has come, unless it is somebody else's."""
-        self._close()
-        if self.id in self._coming:
-            try:
-                await asyncio.to_thread(_remove, self._folder)
-            except OSError as error:  # the next sweep tries again
-                log.error("scrub_not_removed", scrub=self.id, reason=error.strerror)
-            finally:
-                self._coming.discard(self.id)
-
-    def _check_room(self, size: int) -> None:
-        if size > self._settings.max_bytes:
-            raise TooLongError(f"the list is longer than {self._settings.max_bytes} bytes")
-        # What the scrub makes of a list is about as long again.
-        if shutil.disk_usage(self._folder.parent).free - 2 * size < self._settings.reserve_bytes:
-            raise NoRoomError("the disk has no room for the list")
-
-    def _write(self, chunk: bytes) -> None:
-        try:
-            self._check_room(len(chunk))
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError as error:
-            raise NoRoomError(f"the list cannot be kept: {error.strerror}") from error
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._descriptor)
-            for folder in (self._folder, self._folder.parent):
-                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-        except OSError as error:
-            raise ScrubError(f"the list cannot be kept: {error.strerror}") from error
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-@dataclass(slots=True)
-class _Told:
-    """What a process has said so far, and when it last said anything."""
-
-    at: float
-    last: str = ""
-    out: bytearray = field(default_factory=bytearray)
-
-
-async def _read(stream: asyncio.StreamReader, told: _Told) -> None:
-    while chunk := await stream.read(65_536):
-        told.out += chunk
-        if len(told.out) > MOST_SAID:
-            raise ScrubError("the scrub said more than it should at its end")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ends the process with all its children, asking first."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            break
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, how)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
-                await process.wait()
+        if failed:
+            raise next(iter(failed.values()))
+        return len(ids)
 
 
 def _reason(error: Exception) -> str:
@@ -576,9 +406,13 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _keep_only_results(home: Path) -> None:
+    """Removes the list that was scrubbed, and what a run left that did not end well. What stays
+    all the same goes with the folder."""
+    with suppress(OSError):
+        (home / LIST).unlink(missing_ok=True)
+    for left in home.glob("run-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _names(folder: Path) -> set[str]:

@@ -6,6 +6,7 @@ the text that confirms it, once it is durable and not before: until then the gat
 hands it in again. A message that comes twice counts once.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ PATH: Final = "/api/v1/sms"
 MAX_BODY: Final = 64 * 1024
 BODY_S: Final = 10.0
 AT_ONCE: Final = 64
+IN_WORK: Final = 8
+"""Most messages whose wishes are written at a time, so that verdicts of calls are kept between."""
+
 MAX_FIELDS: Final = 128
 MAX_NUMBER: Final = 254
 MAX_ID: Final = 200
@@ -71,6 +75,7 @@ class SmsDoor:
         self._gate = gate
         self._settings = settings
         self._keeper = Doorkeeper(token_file, most=AT_ONCE, name="SMS token", basic=True)
+        self._in_work = asyncio.Semaphore(IN_WORK)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(PATH, self.take)]
@@ -120,6 +125,9 @@ class SmsDoor:
             log.error("sms_to_unknown_number", to=mask_any(message.to), meaning=command.meaning)
             if command.meaning == "start":
                 raise Refused(422, "no tenant has the number that it was sent to", "to")
+        if command.meaning == "start" and len(subjects) > 1:
+            # One of them has said nothing, and what it once wished stands.
+            raise Refused(422, "the sender may be two numbers; write it with its plus", "from")
         if command.meaning == "stop":
             await self._enter(command, message, subjects, tenant)
             return "stopped"
@@ -150,7 +158,8 @@ class SmsDoor:
             for subject in subjects
         ]
         try:
-            done = await (enter_once if said else enter_new)(self._gate, events)
+            async with self._in_work:
+                done = await (enter_once if said else enter_new)(self._gate, events)
         except OptOutError as error:
             raise Refused(422, str(error)) from error
         if done is None:

@@ -296,6 +296,15 @@ def test_damage_is_found_and_told_in_one_line(callguard: CommandLine, file: str)
     assert (rows[0]["fault"] is None) == (file == "44.bits")  # only its structure is looked at
 
 
+def test_the_list_of_another_registry_is_not_whole(callguard: CommandLine) -> None:
+    folder = present(callguard).data / "registries"
+    (folder / "gb-tps").rename(folder / "gb-ctps")
+    callguard("registry", "verify").refused("is a snapshot of gb-tps")
+    rows = callguard("registry", "list", "--json").json()
+    assert isinstance(rows, list)
+    assert "is a snapshot of gb-tps" in rows[0]["fault"]
+
+
 def test_the_purge_drops_what_nothing_refers_to(callguard: CommandLine) -> None:
     before = in_use(present(callguard))
     callguard("registry", "import", "gb-tps", tps(callguard, NUMBERS[:199]), "--date", DAY)

@@ -10,7 +10,9 @@ from sqlalchemy import update
 
 from callguard.gate.call_back import CALLS, GIVEN_UP
 from callguard.gate.knowledge import Knowledge
+from callguard.optout.claims import LEFT_ALONE
 from callguard.storage.schema import attempts, calls, opt_out_claims
+from callguard.tenants.store import set_retention
 from tests.gate.forged import ask
 from tests.gate.line_calls import (
     OTHER,
@@ -104,6 +106,53 @@ async def test_a_hang_up_refuses_it_too(tmp_path: Path) -> None:
         "not confirmed in the call back: hung_up",
     )
     assert claim["expires_at"] > claim["settled_at"]
+
+
+@virtual_time
+async def test_a_connection_that_breaks_in_the_question_refuses_nothing(tmp_path: Path) -> None:
+    """Asterisk went down: the person has not hung up."""
+    async with line_house(tmp_path, **BACK) as home:
+        await types_number(home.pbx)
+        call = await home.pbx.calls_back(OTHER)
+        await call.carrier_answers()
+        await call.hears(said("callback-ask"), seconds=1)
+        home.pbx.network.kill_agi()
+        await call.ended()
+        await asyncio.sleep(3)
+        assert (claim_of(home)["state"], wishes(home)) == ("pending", [])
+
+
+@virtual_time
+async def test_a_refusal_is_kept_before_the_farewell(tmp_path: Path) -> None:
+    """However the farewell ends: who has refused is not called again for that."""
+    async with line_house(tmp_path, **BACK) as home:
+        await types_number(home.pbx)
+        call = await home.pbx.calls_back(OTHER)
+        await call.carrier_answers()
+        await call.hears(said("callback-ask"), seconds=1)
+        await call.presses("2")
+        await call.hears(said("line-unchanged"), seconds=0.1)
+        assert claim_of(home)["state"] == "refused"
+        home.pbx.network.kill_agi()
+        await call.ended()
+        assert wishes(home) == []
+
+
+@virtual_time
+async def test_no_retention_makes_a_refusal_forgotten_too_soon(tmp_path: Path) -> None:
+    settings, pbx = furnish_line(tmp_path, **BACK), pbx_of(tmp_path)
+    async with pbx, serving(settings, pbx) as service:
+        home = House(service, pbx, tmp_path, None)  # type: ignore[arg-type]
+        with service.database.writing() as connection:
+            at = service.gate.clock.now()
+            set_retention(connection, "acme", "consent", 0, at=at, actor="test")
+        await asyncio.sleep(1)
+        await types_number(pbx)
+        await confirms(await pbx.calls_back(OTHER), "2")
+        await asyncio.sleep(1)
+        claim = claim_of(home)
+    assert claim["state"] == "refused"
+    assert claim["expires_at"] - claim["settled_at"] >= LEFT_ALONE
 
 
 @virtual_time

@@ -7,6 +7,7 @@ import pytest
 
 from callguard.gate.line import PROMPTS as LINE_PROMPTS
 from callguard.gate.room import TYPED_AN_HOUR
+from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import call_records, calls, opt_outs, recordings
 from tests.gate.line_calls import (
     LINE,
@@ -243,6 +244,17 @@ async def test_a_language_that_lacks_a_prompt_is_not_offered(tmp_path: Path) -> 
 
 
 @virtual_time
+async def test_where_no_language_of_the_line_can_be_spoken_the_tenants_own_is(
+    tmp_path: Path,
+) -> None:
+    async with line_house(tmp_path, languages=["xx"]) as home:
+        call = calls_line(home.pbx, PARTY)
+        await call.hears(said("line-offer"), seconds=1)
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
 async def test_a_line_that_cannot_speak_refuses_the_call(tmp_path: Path) -> None:
     async with line_house(tmp_path, language="xx") as home:
         outcome = await calls_line(home.pbx, PARTY).ended()
@@ -332,6 +344,31 @@ async def test_a_wish_never_refers_to_a_call_that_is_not_kept(tmp_path: Path) ->
         assert home.one(opt_outs)["call_id"] == home.one(calls)["id"]
 
 
+def test_a_call_that_was_kept_too_late_keeps_no_wish_from_being_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit of the call's own row is slow: it was given up, and succeeds."""
+    kept = Journal.insert
+
+    async def late(self: Journal, *rows: Row, timeout: float = 2.0) -> None:
+        await kept(self, *rows, timeout=timeout)
+        monkeypatch.undo()
+        raise NotDurableError("not durable within 2 s")
+
+    @virtual_time
+    async def play() -> None:
+        async with line_house(tmp_path) as home:
+            monkeypatch.setattr(Journal, "insert", late)
+            call = calls_line(home.pbx, PARTY)
+            await call.hears(said("line-offer"), seconds=1)
+            await call.presses("1")
+            await call.hears_all(said("optout-done"))
+            await call.ended()
+            assert home.one(opt_outs)["call_id"] == home.one(calls)["id"]
+
+    play()
+
+
 @pytest.mark.parametrize(
     ("prompt", "keys", "caller"),
     [
@@ -364,14 +401,17 @@ async def test_a_hang_up_in_any_question_enters_nothing(
     assert outcome.cdr["userfield"] == row["id"] == record["call_id"]
 
 
+@pytest.mark.parametrize("after", ["EXEC", "READSTATUS", "KEYS"])
 @virtual_time
-async def test_a_hang_up_while_the_wish_is_written_does_not_lose_it(tmp_path: Path) -> None:
+async def test_a_hang_up_right_after_the_key_does_not_lose_the_wish(
+    tmp_path: Path, after: str
+) -> None:
     async with line_house(tmp_path) as home:
         call = calls_line(home.pbx, PARTY)
         await call.hears(said("line-offer"), seconds=1)
 
         def leaves(channel: Channel, _: int, line: str) -> None:
-            if line.startswith("GET VARIABLE") and "KEYS" in line:
+            if line.startswith("EXEC" if after == "EXEC" else "GET VARIABLE") and after in line:
                 channel.hang_up(16)
 
         home.pbx.asterisk.on_after_command.append(

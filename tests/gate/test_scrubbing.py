@@ -4,14 +4,15 @@ import csv
 import io
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import phonenumbers
 import pytest
 
 from callguard.contacts.contact import Contact
-from callguard.optout.scrub.contract import Outcome, Ruling
+from callguard.optout.scrub.contract import NO_NUMBER, Outcome, Ruling
 from callguard.policy.facts import Attempt, GivenConsent, Relationship
 from callguard.policy.numbers import parse_number
 from tests.gate.scrubbed import AT, Office, Scrubbed, office
@@ -152,3 +153,137 @@ def test_every_row_is_ruled_on_as_the_gate_decides_its_number(
         }
     assert wrong == {}
     assert {ruling.outcome for ruling in found.values()} == set(Outcome)
+
+
+def rows_of(texts: list[str]) -> bytes:
+    return "\n".join(["phone", *texts, ""]).encode()
+
+
+def rulings(home: Office, texts: list[str], **asked: object) -> list[Ruling]:
+    """The ruling of each text, from what was written, in the order of the texts, which differ."""
+    scrubbed = home.scrubbed(rows_of(texts), column="phone", **asked)
+    found = {}
+    for outcome, data in zip(Outcome, scrubbed.files, strict=True):
+        for row in list(csv.reader(io.StringIO(data.decode())))[1:]:
+            found[row[0]] = Ruling(outcome, *(row[1:2] or [""]), tuple(" ".join(row[2:]).split()))
+    return [found[text] for text in texts]
+
+
+def test_registries_tell_three_things_of_a_number(tmp_path: Path) -> None:
+    put(tmp_path / "registries", "us-dnc", ["+12025550100"], ("+1202",), date(2026, 3, 1))
+    with office(tmp_path) as home:
+        texts = ["2025550100", "2025550120", "2125550120"]
+        found = rulings(home, texts)
+        assert found == [home.decided(text) for text in texts]
+    assert [one.outcome for one in found] == [
+        Outcome.MUST_NOT,
+        Outcome.MAY_CALL,
+        Outcome.CANNOT_TELL,
+    ]
+    assert found[0].rules == ("us.federal.registry",)
+    assert "outside its coverage" in found[2].reason
+
+
+def test_a_stale_list_holds_back_whoever_is_not_in_it_too(tmp_path: Path) -> None:
+    put(tmp_path / "registries", "us-dnc", ["+12025550100"], ("+1202",), date(2026, 1, 1))
+    with office(tmp_path) as home:
+        (found,) = rulings(home, ["2025550120"])
+        assert found == home.decided("2025550120")
+    assert found.outcome is Outcome.MUST_NOT
+
+
+def test_a_list_of_addresses_is_ruled_on_too(tmp_path: Path) -> None:
+    with office(tmp_path, home="GB", channel="email", shipped=False) as home:
+        home.wish(1, "ann@example.org")
+        texts = ["Ann@Example.org", "bob@example.org", "nobody", "2025550120"]
+        found = rulings(home, texts)
+        assert found == [home.decided(text) for text in texts]
+    assert [one.outcome for one in found] == [
+        Outcome.MUST_NOT,
+        Outcome.MAY_CALL,
+        Outcome.CANNOT_TELL,
+        Outcome.CANNOT_TELL,
+    ]
+
+
+@pytest.mark.parametrize("purpose", ["service", "survey", "collection", "transactional"])
+def test_a_wish_holds_for_the_purposes_and_channels_that_it_names(
+    tmp_path: Path, purpose: str
+) -> None:
+    with office(tmp_path, purpose=purpose, shipped=False) as home:
+        home.wish(1, "+12025550121", purposes=frozenset({"survey"}))
+        home.wish(2, "+12025550122", channels=frozenset({"sms"}))
+        home.wish(3, "+12025550123", tenant=None)
+        home.wish(4, "+12025550124", tenant="another")
+        home.wish(5, "+12025550125", at=AT + timedelta(minutes=1))
+        texts = [f"202555012{last}" for last in range(6)]
+        found = rulings(home, texts)
+        assert found == [home.decided(text) for text in texts]
+    held = [one.outcome is Outcome.MUST_NOT for one in found]
+    assert held == [False, purpose == "survey", False, True, False, False]
+
+
+def test_wishes_of_one_sort_differ_in_their_words(tmp_path: Path) -> None:
+    with office(tmp_path, shipped=False) as home:
+        for last in range(9):
+            day = AT - timedelta(days=last, minutes=last)
+            home.wish(last + 1, f"+1202555012{last}", at=day, way=["cli", "line"][last % 2])
+        texts = [f"202555012{last}" for last in range(9)]
+        found = rulings(home, texts)
+        assert found == [home.decided(text) for text in texts]
+    assert len({one.reason for one in found}) == 9
+
+
+def test_a_contact_that_cannot_be_read_cannot_be_told(tmp_path: Path) -> None:
+    with office(tmp_path, shipped=False) as home:
+        home.contact("+12025550120", Contact(kind="business"))
+        with home.database.writing() as connection:
+            connection.exec_driver_sql("UPDATE contacts SET known = '{\"kind\": 7}'")
+        (found,) = rulings(home, ["2025550120"])
+        assert found == home.decided("2025550120")
+    assert found.outcome is Outcome.CANNOT_TELL
+    assert found.rules == ("gate.facts",)
+
+
+def test_what_is_entered_meanwhile_is_not_seen(tmp_path: Path) -> None:
+    with office(tmp_path, shipped=False) as home:
+        judge = home.judge()
+        home.wish(1, "+12025550120")
+        read = judge.read("2025550120")
+        found, some = judge.rule(np.array([read.sort], np.int32), np.array([read.number]))
+        assert (judge.rulings[found[0]].outcome, list(some)) == (Outcome.MAY_CALL, [])
+        judge.close()
+
+
+def test_a_pbx_in_another_country_makes_its_emergency_numbers_such(tmp_path: Path) -> None:
+    with office(tmp_path, home="US", here="GB", shipped=False) as home:
+        texts = ["999", "911", "112", "1-911", "9991234567"]
+        assert rulings(home, texts) == [home.decided(text) for text in texts]
+
+
+def test_what_is_no_number_cannot_be_told_whatever_else_holds_it_back(tmp_path: Path) -> None:
+    with office(tmp_path, shown="") as home:
+        assert rulings(home, ["n/a", "2025550120000000000"]) == [NO_NUMBER] * 2
+
+
+def test_many_registries_at_once_are_told_apart(tmp_path: Path) -> None:
+    rng = random.Random(5)
+    names = [f"list-{letter}" for letter in "abcdef"]
+    numbers = [f"+1202555{last:04}" for last in range(200)]
+    rule = """
+[[rule]]
+id = "test.{0}"
+kind = "registry"
+title = "Not to be called"
+citation = "Act, s. 1"
+effective_from = 2020-01-01
+settings = {{ registry = "{0}" }}
+"""
+    for name in names:
+        covers = tuple(rng.sample(["+12025550", "+12025551", "+1202555009"], 2))
+        listed = [one for one in numbers if rng.random() < 0.2 and one.startswith(covers)]
+        put(tmp_path / "registries", name, listed, covers)
+    pack = 'title = "Test"\n' + "".join(rule.format(name) for name in names)
+    with office(tmp_path, packs=[pack], shipped=False) as home:
+        texts = [number[2:] for number in numbers]
+        assert rulings(home, texts) == [home.decided(text) for text in texts]

@@ -34,6 +34,7 @@ EXPECTED: Mapping[str, Expected] = {
     "outbound opted out": Expected("outbound", "block", False, None, False),
     "outbound outside hours": Expected("outbound", "block", False, None, False),
     "outbound fourth in a day": Expected("outbound", "block", False, None, False),
+    "outbound in the registry": Expected("outbound", "block", False, None, False),
     "outbound emergency": Expected("outbound", "allow", True, None, False),
     "inbound notice": Expected("inbound", "allow", True, "granted", True),
     "inbound hang-up in notice": Expected("inbound", "allow", False, "incomplete", False),

@@ -14,13 +14,15 @@ from callguard.storage.database import Database
 from tests.harness.playbook import Call, Outcome, Pbx
 from tests.harness.virtual import current_clock, run_virtual
 from tests.house import DID, NOTICE, PARTY, furnish, serving, simulated_pbx
-from tests.lab.people import at_night, sold_to_at_noon
+from tests.lab.people import at_night, at_noon, sold_to_at_noon
 from tests.lab.report import CallReport, report
+from tests.optout.registry.shelves import put
 
 OPTED_OUT = "+442079460155"
 ASLEEP = "+12025550156"
 OFTEN_CALLED = "+13055550157"
 """Of Florida, where three sales calls a day are the most."""
+LISTED = "+16145550158"
 EMERGENCY = "999"
 
 Scene = Callable[[Pbx], Awaitable[tuple[str, Outcome]]]
@@ -57,6 +59,8 @@ class SimulatedStage:
             add(connection, wish)
             change(connection, "acme", ASLEEP, lambda c: at_night(c, now), at=now)
             change(connection, "acme", OFTEN_CALLED, lambda c: sold_to_at_noon(c, now), at=now)
+            change(connection, "acme", LISTED, lambda c: at_noon(c, now), at=now)
+        put(settings.registry_folder, "us-dnc", [LISTED], covers=("+1614",), of=now.date())
         pbx = simulated_pbx(self._folder)
         async with pbx, serving(settings, pbx) as service:
             for name, scene in SCENES.items():
@@ -143,6 +147,7 @@ SCENES: dict[str, Scene] = {
     "outbound opted out": lambda pbx: _blocked(pbx, OPTED_OUT),
     "outbound outside hours": lambda pbx: _blocked(pbx, ASLEEP, "collection"),
     "outbound fourth in a day": lambda pbx: _blocked(pbx, OFTEN_CALLED, "marketing"),
+    "outbound in the registry": lambda pbx: _blocked(pbx, LISTED, "marketing"),
     "outbound emergency": lambda pbx: _outbound(pbx, EMERGENCY, announced=False),
     "inbound notice": lambda pbx: _inbound(pbx, announced=True),
     "inbound hang-up in notice": _hang_up_in_notice,

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.lab import stock_age
 from tests.lab.asterisk import Asterisk
 from tests.lab.calls import LINE, PARTY, Telephony
-from tests.lab.people import at_night, sold_to_at_noon
+from tests.lab.people import at_night, at_noon, sold_to_at_noon
 from tests.lab.report import CallReport, report
 from tests.lab.service import TENANT, Callguard
 from tests.lab.sipp import Talk
@@ -20,6 +20,8 @@ OPTED_OUT = "12025550155"
 ASLEEP = "12025550156"
 OFTEN_CALLED = "13055550157"
 """Of Florida, where three sales calls a day are the most."""
+LISTED = "16145550158"
+"""In the National Do Not Call Registry, of which the demo has a small one."""
 COLLECTOR, SELLER = "tenant-1", "tenant-2"
 """Tenants of the dialplan's prefixes `*51` and `*52`, who record nothing."""
 EMERGENCY = "911"
@@ -56,6 +58,10 @@ class RealStage:
         now = datetime.now(UTC)
         self.callguard.know(COLLECTOR, ASLEEP, lambda contact: at_night(contact, now))
         self.callguard.know(SELLER, OFTEN_CALLED, lambda contact: sold_to_at_noon(contact, now))
+        self.callguard.know(SELLER, LISTED, lambda contact: at_noon(contact, now))
+        registry = self.keys.parent / f"{now:%Y-%m-%d}_{LISTED[1:4]}_demo.txt"
+        registry.write_text("".join(f"614,555{line:04}\n" for line in range(100, 200)))
+        self.callguard.run("registry", "import", "us-dnc", str(registry))
         self.callguard.start()
         return self.callguard.url
 
@@ -162,6 +168,7 @@ SCENES: dict[str, Scene] = {
     "outbound opted out": lambda stage: _outbound(stage, OPTED_OUT),
     "outbound outside hours": lambda stage: _outbound(stage, ASLEEP, prefix="*51"),
     "outbound fourth in a day": lambda stage: _outbound(stage, OFTEN_CALLED, prefix="*52"),
+    "outbound in the registry": lambda stage: _outbound(stage, LISTED, prefix="*52"),
     "outbound emergency": lambda stage: _outbound(stage, EMERGENCY),
     "inbound notice": lambda stage: _inbound(stage, NOTICE_S),
     "inbound hang-up in notice": lambda stage: _inbound(stage, 0.0),

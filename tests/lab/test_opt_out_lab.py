@@ -209,3 +209,16 @@ def test_a_typed_number_is_confirmed_by_calling_it_back(lined: GuardedPbx) -> No
     assert record[0]["disposition"] == "ANSWERED"
     refused = lined.outbound(f"*51{number}")
     assert (refused.code, refused.dialled) == (403, 0)
+
+
+def test_whoever_hangs_up_on_the_call_back_has_refused(lined: GuardedPbx) -> None:
+    number = new_number()
+    typed = (Digits(f"{number}#"), Talk((len(number) + 1) * DIGIT_MS))
+    calls_line(lined, "anonymous", *FIRST, Talk(500), *typed, *FIRST)
+    with lined.telephony.party_answers(steps=(Talk(500),), hang_up=True) as party:
+        party.finish()
+    claimed = opt_out_claims.select().where(opt_out_claims.c.subject == f"+{number}")
+    (claim,) = eventually(lambda: [row for row in lined.rows(claimed) if row["state"] != "pending"])
+    told = "not confirmed in the call back: hung_up"
+    assert (claim["state"], claim["reason"]) == ("refused", told)
+    assert wishes(lined, number) == []

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from callguard.audit.log import first_broken
 from callguard.optout import bulk
 from callguard.optout.bulk import Tally, Terms, enter, note, rows_digest, subject_key
+from callguard.optout.events import OptOutEvent, add
 from callguard.optout.lines import Entry, Fault
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
@@ -47,6 +48,51 @@ def run(database: Database, records: Iterable[Entry | Fault], *, dry: bool = Fal
 def entered(database: Database) -> int:
     with database.reading() as connection:
         return connection.execute(select(func.count()).select_from(opt_outs)).scalar_one()
+
+
+@pytest.mark.parametrize(
+    ("since", "stands"),
+    [
+        ("2026-11-18", False),
+        ("2026-11-19", True),  # at any hour of that day, wherever it was
+        ("2026-11-20", True),
+        ("2026-11-19T23:59", False),
+        ("2026-11-20 00:30", True),  # by a clock that may be far in the west
+        ("20261120T0030", True),
+        ("2026-11-20T11:59Z", False),
+        ("2026-11-20T12:01Z", True),
+    ],
+)
+def test_a_wish_that_may_be_later_than_a_re_consent_stands(
+    database: Database, tenant: str, since: str, stands: bool
+) -> None:
+    said = {"subject": "+442078000000", "tenant": "acme", "way": "cli", "actor": "test"}
+    lift = {"reason": "asked", "evidence": "letter"}
+    lifted = NOON - timedelta(seconds=30)
+    with database.writing() as connection:
+        add(connection, OptOutEvent(**said, standing=False, at=lifted, **lift))  # type: ignore[arg-type]
+    tally = Tally()
+    record = Entry(1, "+442078000000", since=since)
+    enter(database, [record], TERMS, tally, lambda: NOON + timedelta(days=3))
+    assert (tally.new, tally.lifted) == ((1, 0) if stands else (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("marketing,", ["marketing"]),
+        ("; Survey ;marketing", ["marketing", "survey"]),
+        (" , ", []),
+        ("", []),
+    ],
+)
+def test_no_stray_sign_between_purposes_loses_a_wish(
+    database: Database, tenant: str, written: str, meant: list[str]
+) -> None:
+    tally = run(database, [Entry(1, "+442078000001", purposes=written)])
+    with database.reading() as connection:
+        (row,) = connection.execute(select(opt_outs)).all()
+    assert (tally.new, row.purposes) == (1, meant)
 
 
 async def test_the_service_goes_on_writing(

@@ -104,6 +104,16 @@ def test_hebrew_is_read_with_marks_of_direction_and_vowels(text: str) -> None:
         ("STOP. I have told you four times now and I will not tell you again", "en"),
         ("See you there. Stop.", "en"),
         ("stop" + "!" * 100_000, "en"),
+        ("stop " * 12, "en"),
+        ("Un-subscribe", "en"),
+        ("Stop calling me. I have told you four times now", "en"),
+        ("Please do not contact me", "en"),
+        ("הפסק!", "he"),
+        ("Больше не звоните мне", "ru"),
+        ("Ne m\u2019appelez pas", "fr"),
+        ("Rufen Sie mich bitte nicht mehr an. Ich habe es schon dreimal gesagt", "de"),
+        ("Dejen de llamarme", "es"),
+        ("Bel mij niet meer aub", "nl"),
     ],
 )
 def test_a_wish_to_stop_is_heard(text: str, language: str) -> None:
@@ -154,6 +164,10 @@ def test_other_messages_ask_for_nothing(text: str) -> None:
 )
 def test_opting_in_is_the_word_and_nothing_else(text: str) -> None:
     assert read_command(text, ["en"]) is None
+
+
+def test_what_is_too_long_to_be_read_to_its_end_does_not_opt_in() -> None:
+    assert read_command("START" + " " * MOST + "is what I shall never say", ["en"]) is None
 
 
 def test_who_says_both_has_not_opted_in() -> None:

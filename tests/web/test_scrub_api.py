@@ -14,9 +14,10 @@ from callguard.config import Scrubs
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import audit, scrubs
-from callguard.web import scrub_api, scrub_jobs
+from callguard.web import scrub_api, scrub_jobs, scrub_process
 from callguard.web.scrub_api import FILES, PATH, CommandScrubber
-from callguard.web.scrub_jobs import Job, ScrubError
+from callguard.web.scrub_incoming import ScrubError, remove
+from callguard.web.scrub_jobs import Job
 from tests.clock import HandClock
 from tests.databases import clock, database, journal
 from tests.gate.preflights import PARTY, rows
@@ -50,6 +51,17 @@ print(json.dumps({"rows": 3, "bytes": 9}), file=sys.stderr, flush=True)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 pathlib.Path(sys.argv[1]).with_name("pids").write_text(f"{os.getpid()} {child.pid}")
 time.sleep(600)
+"""
+STUBBORN = """
+import json, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit()))
+print(json.dumps({"rows": 3, "bytes": 9}), file=sys.stderr, flush=True)
+time.sleep(600)
+"""
+HALF = """
+import os, pathlib, sys
+(pathlib.Path(sys.argv[2]) / "list.csv").write_bytes(pathlib.Path(sys.argv[1]).read_bytes())
+os.kill(os.getpid(), 9)
 """
 BABBLE = "print('x' * 3_000_000)"
 MUTTER = "print('done')"
@@ -208,6 +220,17 @@ async def test_cancelling_ends_the_process_with_its_children_and_removes_everyth
     assert actions.count("scrub.add") == actions.count("scrub.remove") == 1
 
 
+async def test_a_removal_goes_on_when_whoever_asked_leaves(place: Place) -> None:
+    place.script.text = STUBBORN
+    job_id = await place.sent()
+    await comes(lambda: place.state(job_id), lambda told: told["progress"]["rows"] == 3)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await place.doors.ask("DELETE", f"{PATH}/{job_id}")
+    await place.over(job_id, "cancelled")
+    await comes(lambda: asyncio.sleep(0, place.files()), lambda found: found == [])
+
+
 async def test_what_is_done_can_be_removed(place: Place) -> None:
     job_id = await place.sent()
     await place.over(job_id)
@@ -235,7 +258,7 @@ async def test_a_removal_that_is_not_durable_is_not_confirmed(
         (REFUSE, "in.csv: there is no column of numbers"),
         (BABBLE, "the scrub said more than it should at its end"),
         (MUTTER, "the scrub did not say what it did"),
-        ("import os; os.kill(os.getpid(), 9)", "the scrub ended with status -9"),
+        (HALF, "the scrub ended with status -9"),
     ],
 )
 async def test_a_scrub_that_fails_says_why_and_leaves_no_list(
@@ -245,7 +268,7 @@ async def test_a_scrub_that_fails_says_why_and_leaves_no_list(
     job_id = await place.sent()
     told = await place.over(job_id, "failed")
     assert (told["reason"], told["files"]) == (reason, [])
-    assert not (place.folder / job_id / "in.csv").exists()
+    assert place.files() == [job_id]
     place.script.text = SPLIT
     await place.over(await place.sent())
 
@@ -274,7 +297,7 @@ async def test_a_program_that_is_not_there_is_a_failed_scrub(
 async def test_a_run_that_says_nothing_for_too_long_is_ended(
     place: Place, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scrub_jobs, "SILENT_S", 0.2)
+    monkeypatch.setattr(scrub_process, "SILENT_S", 0.2)
     place.script.text = HANG
     job_id = await place.sent()
     await comes(lambda: place.state(job_id), lambda told: told["progress"]["rows"] == 3)
@@ -306,6 +329,21 @@ class TestARestart:
             await comes(lambda: known(place, job_id), lambda told: told == "done")
             assert (await place.doors.ask("GET", f"{PATH}/{job_id}"))[1]["summary"] == {"rows": 3}
         assert script.begun == [job_id, job_id]
+
+    async def test_removes_the_list_of_a_scrub_that_had_ended(
+        self, tmp_path: Path, database: Database, journal: Journal, clock: HandClock, script: Script
+    ) -> None:
+        two_tenants(database, clock)
+        everything = (tmp_path, database, journal, clock)
+        async with open_doors(*everything, scrubber=script) as doors:
+            place = Place(doors, script, tmp_path / "scrubs")
+            job_id = await place.sent()
+            await place.over(job_id)
+            files = place.files()
+        (tmp_path / "scrubs" / job_id / "in.csv").write_bytes(LIST)
+        async with open_doors(*everything, scrubber=script) as doors:
+            place = Place(doors, script, tmp_path / "scrubs")
+            await comes(lambda: asyncio.sleep(0, place.files()), lambda found: found == files)
 
     async def test_removes_what_expired_meanwhile_and_what_belongs_to_nobody(
         self, tmp_path: Path, database: Database, journal: Journal, clock: HandClock, script: Script
@@ -340,6 +378,33 @@ async def test_after_a_week_a_list_is_hidden_at_once_and_swept_away(
     assert rows(place.doors.gate, scrubs) == []
 
 
+async def test_what_cannot_be_removed_keeps_no_list_here(
+    place: Place, clock: HandClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await place.over(await place.sent())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    (place.folder / "link").symlink_to(elsewhere)
+    (place.folder / "broken").symlink_to(tmp_path / "nowhere")
+    (place.folder / "file").touch()
+    (place.folder / "stuck").mkdir()
+
+    def removing(folder: Path) -> None:
+        if folder.name == "stuck":
+            raise OSError(1, "Operation not permitted")
+        remove(folder)
+
+    monkeypatch.setattr(scrub_jobs, "remove", removing)
+    clock.advance(days=7)
+    assert place.doors.jobs is not None
+    with pytest.raises(OSError, match="not permitted"):
+        await place.doors.jobs.sweep()
+    assert place.files() == ["stuck"]
+    assert rows(place.doors.gate, scrubs) == []
+    assert (elsewhere / "kept").exists()
+
+
 async def test_the_sweep_ends_a_run_whose_time_is_over(place: Place, clock: HandClock) -> None:
     place.script.text = HANG
     job_id = await place.sent()
@@ -365,7 +430,7 @@ class TestAListThatIsNotTaken:
     async def test_because_the_disk_has_no_room(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("callguard.web.scrub_jobs.shutil.disk_usage", lambda _: Usage(3))
+        monkeypatch.setattr("callguard.web.scrub_incoming.shutil.disk_usage", lambda _: Usage(3))
         status, answer = await place.send()
         assert (status, answer["error"]) == (507, "the disk has no room for the list")
         assert place.files() == []
@@ -376,7 +441,7 @@ class TestAListThatIsNotTaken:
         def full(*_: object) -> int:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("callguard.web.scrub_jobs.os.write", full)
+        monkeypatch.setattr("callguard.web.scrub_incoming.os.write", full)
         status, answer = await place.send()
         assert (status, "No space left" in answer["error"]) == (507, True)
         monkeypatch.undo()
@@ -400,6 +465,7 @@ class TestAListThatIsNotTaken:
         job_id = await place.sent()
         assert (await place.send())[0] == 507
         await place.doors.ask("DELETE", f"{PATH}/{job_id}")
+        assert (await place.send())[0] == 202
 
     @pytest.mark.parametrize(
         ("query", "where"),

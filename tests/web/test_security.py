@@ -64,6 +64,16 @@ async def test_a_host_that_is_none_is_refused(room: Room, host: str) -> None:
     assert b" 400 " in await raw(room, f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n")
 
 
+async def test_nothing_of_a_request_that_cannot_be_read_is_in_the_log(
+    room: Room, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for head in ("GET /?number=%2B442079460123 HTTP/9.1", "GET / HTTP/1.1\r\n+442079460123"):
+        assert b" 400 " in await raw(room, f"{head}\r\nHost: localhost\r\n\r\n")
+    out, err = capfd.readouterr()
+    assert "2079460123" not in out + err + caplog.text
+    assert "request_not_read" in out + err + caplog.text
+
+
 async def test_no_host_and_two_hosts_are_refused(room: Room) -> None:
     two = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"
     assert b" 400 " in await raw(room, "GET /healthz HTTP/1.0\r\n\r\n")

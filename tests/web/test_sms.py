@@ -16,7 +16,7 @@ from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import audit
 from callguard.web.door import Refused
-from callguard.web.sms import PATH, Message, read_message
+from callguard.web.sms import IN_WORK, PATH, Message, read_message
 from tests.clock import HandClock
 from tests.databases import clock, database, journal
 from tests.gate.preflights import PARTY, rows
@@ -66,6 +66,27 @@ async def test_the_same_message_many_times_at_once_is_one_row(doors: Doors) -> N
     assert {status for status, _ in answers} == {200}
     assert len({answer["reply"] for _, answer in answers}) == 1
     assert len(doors.written()) == 1
+
+
+async def test_few_are_written_at_a_time_and_none_is_refused(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, under_way, most = doors.gate.journal.write, 0, 0
+
+    async def writing(*args: Any, **more: Any) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await write(*args, **more)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(doors.gate.journal, "write", writing)
+    answers = await asyncio.gather(*(text(doors, "STOP", id=f"m{i}") for i in range(40)))
+    assert {status for status, _ in answers} == {200}
+    assert len(doors.written()) == 40
+    assert most <= IN_WORK
 
 
 async def test_two_messages_are_two_rows(doors: Doors) -> None:
@@ -231,6 +252,19 @@ class TestTheSender:
         await text(doors, "STOP", **{"from": "35722345678", "to": "+442079460777"})
         assert "+35722345678" in [row["subject"] for row in doors.written()]
         assert len(doors.written()) == 2
+
+    async def test_whose_digits_are_two_numbers_lifts_nothing(self, doors: Doors) -> None:
+        """The other one has not asked for calls."""
+        two = {"from": "35722345678", "to": BETA}
+        await text(doors, "STOP", **two)
+        assert len(doors.written()) == 2
+        status, answer = await text(doors, "START", id="m2", **two)
+        assert (status, answer["where"]) == (422, "from")
+        assert doors.standing("+35722345678", "beta") == ["beta"]
+        assert len(doors.written()) == 2
+        assert (await text(doors, "START", **{**two, "id": "m3", "from": "+35722345678"}))[0] == 200
+        assert doors.standing("+35722345678", "beta") == []
+        assert doors.standing("+97235722345678", "beta") == ["beta"]
 
     @pytest.mark.parametrize("sender", ["", "Acme", "anonymous", "+", "1" * 60])
     async def test_that_is_no_number_is_refused(self, doors: Doors, sender: str) -> None:

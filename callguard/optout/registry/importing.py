@@ -75,7 +75,7 @@ def _run(
         sync_folder(registry.parent)
     with only_one(registry):
         settled = ledger.settle(registry, clock.now())
-        told = told or _silent
+        told = _while_there_is_room(registry, told or _silent)
         reading = Reading(asked, act, clock, told)
         run = _Import(registry, asked, act, clock, told, reading, ledger.before(registry.name))
         if settled:
@@ -100,6 +100,19 @@ def _run(
 def _clear(registry: Path) -> None:
     """What stays is swept away in time."""
     shutil.rmtree(registry / WORK, ignore_errors=True)
+
+
+def _while_there_is_room(registry: Path, told: Told) -> Told:
+    """Raises RegistryError at the step at which the disk is nearly full: a list whose numbers lie
+    far apart takes more of it than could be foreseen, and calls could not be kept any more."""
+
+    def step(what: str, done: int, whole: int) -> None:
+        at = os.statvfs(registry)
+        if (free := at.f_bavail * at.f_frsize) < RESERVE // 2:
+            raise RegistryError(f"{registry}: the disk is nearly full, {free >> 20} MiB are free")
+        told(what, done, whole)
+
+    return step
 
 
 def _silent(_step: str, _done: int, _whole: int) -> None:
@@ -175,7 +188,7 @@ class _Import:
         try:
             self.previous = current(self.registry)
             if self.previous is not None:
-                self.present = Snapshot.open(self.registry / self.previous)
+                self.present = Snapshot.open_of(self.registry, self.previous)
                 self.resources.callback(self.present.close)
                 manifest = self.present.manifest
                 self.before = Before(manifest.list_date, manifest.counts)
@@ -205,14 +218,14 @@ class _Import:
             )
 
     def _applied_before(self) -> bool:
-        """Whether the present list was made with these very changes."""
+        """Whether the present list was made with these very changes, in this order."""
         if self.act != "apply" or self.present is None or not self.reading.done:
             return False
-        applied = {source.get("sha256") for source in self.present.manifest.sources}
+        applied = iter([source.get("sha256") for source in self.present.manifest.sources])
         return (
             self.present.manifest.base is not None
             and self.present.manifest.list_date == self.day
-            and {read.file.sha256 for read in self.reading.done} <= applied
+            and all(read.file.sha256 in applied for read in self.reading.done)
         )
 
     def _coverage(self) -> Coverage:
@@ -268,12 +281,19 @@ class _Import:
             self.notes.append(f"{misfits} of {changes} changes were so before")
 
     def _same(self, built: Built, cover: Coverage) -> bool:
-        """Whether the present list is just this one."""
+        """Whether the present list is just this one, and whole: a damaged one is replaced."""
         if self.present is None:
             return False
         present = self.present.manifest
-        return (present.files, present.list_date, present.coverage.prefixes) == (
+        if (present.files, present.list_date, present.coverage.prefixes) != (
             built.files,
             self.day,
             cover.prefixes,
-        )
+        ):
+            return False
+        try:
+            self.present.verify()
+        except RegistryError as error:
+            self.notes.append(f"the present list is damaged: {error}")
+            return False
+        return True

@@ -107,6 +107,8 @@ class Reading:
             if found is not None and changed is None:
                 self.resumed = True
                 self._progress = found
+                for one in found.done:  # the limits and the checksums may be others than then
+                    self._check(one)
                 return
             builder.restart()
             why = f"{changed} was changed" if changed else "it was of other files or settings"
@@ -178,10 +180,14 @@ class Reading:
         self._unsafe, self._safe_at = 0, self.clock.monotonic()
 
     def _finish_one(self, index: int, source: Source, numbers: int) -> None:
-        """Checks a source that was read to its end."""
-        asked, tally = self.asked, source.tally
+        """Notes and checks a source that was read to its end."""
+        tally = source.tally
         digest = source.digest()
         read = FileRead(source.name, digest, tally.lines, tally.bad_lines, tuple(tally.bad))
         self.done.append(SourceRead(index, read, numbers, source.covers, source.list_date))
-        refusals.check_lines(read.name, tally.lines, tally.bad_lines, asked.limits.max_bad_share)
-        refusals.check_sum(asked.files[index].name, digest, asked.sums)
+        self._check(self.done[-1])
+
+    def _check(self, one: SourceRead) -> None:
+        asked, read = self.asked, one.file
+        refusals.check_lines(read.name, read.lines, read.bad_lines, asked.limits.max_bad_share)
+        refusals.check_sum(asked.files[one.path].name, read.sha256, asked.sums)

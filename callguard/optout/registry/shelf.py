@@ -342,9 +342,7 @@ def _opened(registry: Path, held: _Held) -> _Held | None:
     if held.digest == digest and held.files == files and not held.unopened:
         return replace(held, trouble="")
     try:
-        snapshot = Snapshot.open(registry / digest)
-        if (owner := snapshot.manifest.registry) != registry.name:
-            raise RegistryError(f"{registry / digest}: is a snapshot of {owner}")
+        snapshot = Snapshot.open_of(registry, digest)
     except (RegistryError, OSError) as error:
         if held.digest == digest:
             return replace(

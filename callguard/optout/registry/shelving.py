@@ -14,7 +14,7 @@ from callguard.ids import uuid7
 from callguard.optout.registry.durable import sync_folder
 from callguard.optout.registry.lock import only_one
 from callguard.optout.registry.records import TAKEN
-from callguard.optout.registry.snapshot import current
+from callguard.optout.registry.snapshot import Snapshot, current
 from callguard.storage.schema import calls, registry_imports, scrubs
 
 SLACK = timedelta(seconds=60)
@@ -64,12 +64,14 @@ def _referred(
 
     Looked through are the calls from when it came into use until the first that was decided by
     another one: a service that could not open the newer one goes on with this, whatever the
-    records say of when it was replaced.
+    records say of when it was replaced. Where it was replaced before it came, the clock was set
+    back between, and all calls are looked through.
     """
     told = (cast(column, String).contains(digest) for column in (scrubs.c.summary, scrubs.c.asked))
     if connection.execute(select(scrubs.c.id).where(or_(*told)).limit(1)).first():
         return True
-    seen = str(uuid7(since - SET_BACK, _LOWEST))
+    set_back = replaced < since
+    seen = "" if set_back else str(uuid7(since - SET_BACK, _LOWEST))
     until: datetime | None = None
     while page := connection.execute(
         select(calls.c.id, calls.c.registries, calls.c.decided_at)
@@ -82,7 +84,8 @@ def _referred(
             if digest in asked.values():
                 return True
             at = row.decided_at
-            if until is None and at > replaced and asked.get(registry) is not None:
+            newer = at > replaced and asked.get(registry) is not None
+            if until is None and newer and not set_back:
                 until = at + SLACK
             if until is not None and at > until:
                 return False
@@ -103,12 +106,16 @@ def dropped(connection: Connection, gone: Spent, *, at: datetime, actor: str) ->
 
 def put_away(registry: Path, digest: str) -> bool:
     """Takes a snapshot out of its place, durably; ``sweep`` then frees its room. Whether there is
-    none any more: the one in use stays. Raises Busy, RegistryError, OSError."""
+    none any more: the one in use stays, and so do all where that cannot be opened, because a
+    service may go on with an older one. Raises Busy, RegistryError, OSError."""
     if not registry.is_dir():
         return True
     with only_one(registry):
-        if current(registry) == digest:
+        in_use = current(registry)
+        if in_use == digest:
             return False
+        if in_use is not None:
+            Snapshot.open_of(registry, in_use).close()
         _to_trash(registry, registry / digest)
     return True
 

@@ -44,6 +44,11 @@ class Snapshot:
             for group in bitmap.counts()
             if group >= 100
         }
+        alone = len(bitmaps) == 1 and len(self._by_group) == sum(
+            len(b.counts()) for b in bitmaps.values()
+        )
+        self._only = next(iter(bitmaps.values())) if alone else None
+        """The one file that all numbers are in, if none of them is a short one."""
         self._prefixes = frozenset(manifest.coverage.prefixes)
         self._lengths = sorted({len(prefix) for prefix in self._prefixes})
         self._covered: NDArray[np.uint8] | None = None
@@ -76,6 +81,16 @@ class Snapshot:
                 bitmap.close()
             raise
 
+    @classmethod
+    def open_of(cls, registry: Path, digest: str) -> Self:
+        """Open a snapshot of a registry, by its folder. Raises RegistryError, also for one that is
+        another registry's."""
+        snapshot = cls.open(registry / digest)
+        if (owner := snapshot.manifest.registry) != registry.name:
+            snapshot.close()
+            raise RegistryError(f"{snapshot.folder}: is a snapshot of {owner}")
+        return snapshot
+
     def covers(self, e164: str) -> bool:
         """Whether the list can speak for a number (``+12015550123``)."""
         prefixes = self._prefixes
@@ -105,6 +120,8 @@ class Snapshot:
 
     def holds(self, number: int) -> bool:
         """Whether a number, as the integer of its digits, is in the list."""
+        if self._only is not None:
+            return self._only.holds(number)
         if number >= 100 * GROUP:
             bitmap = self._by_group.get(number // GROUP)
             return bitmap is not None and bitmap.holds(number)

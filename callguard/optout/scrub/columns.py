@@ -134,11 +134,11 @@ def _place(cells: _Cells, column: str | None, is_number: Callable[[str], bool]) 
         return None
     shares = [_share(cells, place, is_number) for place in range(len(heading))]
     named = [place for place, name in enumerate(heading) if _is_named(name)]
-    best = max(named, key=lambda place: shares[place], default=None)
-    if best is not None and (shares[best] > 0 or len(cells) == 1):
-        return best
-    best = max(range(len(heading)), key=lambda place: shares[place])
-    return best if shares[best] > 0.5 else None
+    by_name = max(named, key=lambda place: shares[place], default=None)
+    if by_name is not None and shares[by_name] > 0:
+        return by_name
+    by_content = max(range(len(heading)), key=lambda place: shares[place])
+    return by_content if shares[by_content] > 0.5 else by_name
 
 
 def _is_named(name: str) -> bool:

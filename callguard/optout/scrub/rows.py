@@ -177,7 +177,7 @@ def _slow(data: bytes, delimiter: str, column: int, *, final: bool) -> Block:
     lines = _Lines(text)
     starts, ends, firsts, lasts = list[int](), list[int](), list[int](), list[int]()
     found, length, used, blank = list[bytes](), 0, 0, 0
-    before = csv.field_size_limit(LONGEST_ROW)
+    before = csv.field_size_limit(max(len(data), 1))
     try:
         for row in csv.reader(lines, delimiter=delimiter):
             ended = lines.last.endswith(("\n", "\r"))

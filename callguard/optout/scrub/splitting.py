@@ -1,9 +1,11 @@
 """A calling list split into three: may call, must not, cannot tell."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -33,6 +35,9 @@ BLOCK: Final = 2 * 1024 * 1024
 
 _HEAD: Final = 64 * 1024
 """Bytes that are looked at to tell how a list is written."""
+
+_NEWLINE: Final = 0x0A
+_QUOTE: Final = '"'
 
 ADDED: Final = ("callguard_reason", "callguard_rule")
 """The headings of the two columns that say why a row is held back."""
@@ -90,7 +95,7 @@ class _Splitting:
         self._repeats = repeats
         self._summary = Summary()
         self._counts = np.zeros(0, np.int64)
-        self._few: Counter[Ruling] = Counter()
+        self._few: Counter[tuple[str, ...]] = Counter()
         self._tails: list[bytes] = []
         self._delimiter = ","
 
@@ -181,7 +186,7 @@ class _Splitting:
         counts[: len(self._counts)] += self._counts
         self._counts = counts
         for one in ids[~shared].tolist():
-            self._few[_counted(few[-1 - one])] += 1
+            self._few[few[-1 - one].rules] += 1
         self._write(data, block, outcomes, ids, few)
 
     def _ruled(self, block: Block) -> tuple[NDArray[np.int32], list[Ruling]]:
@@ -266,10 +271,10 @@ class _Splitting:
         totals = Counter(self._few)
         for one, count in enumerate(self._counts.tolist()):
             if count:
-                totals[_counted(rulings[one])] += count
+                totals[rulings[one].rules] += count
         by_rule: Counter[str] = Counter()
-        for ruling, count in totals.items():
-            for rule in ruling.rules:
+        for rules, count in totals.items():
+            for rule in rules:
                 by_rule[rule] += count
         self._summary.by_rule = dict(by_rule)
         self._summary.not_numbers = by_rule[NO_NUMBER.rules[0]]
@@ -296,11 +301,6 @@ class _List:
             found, self._ahead = self._ahead[:size], self._ahead[size:]
             return found if len(found) == size else found + self._source.read(size - len(found))
         return self._source.read(size)
-
-
-def _counted(ruling: Ruling) -> Ruling:
-    """A ruling without its reason, of which there are too many to count each."""
-    return Ruling(ruling.outcome, "", ruling.rules)
 
 
 def _hashed(read: Read) -> int:
@@ -334,19 +334,30 @@ def _with_tails(
 ) -> bytes:
     """Rows, each with something added before what ends it."""
     bare, ends = _bare_ends(data, block, rows), block.ends[rows]
-    cut = zip(block.starts[rows].tolist(), bare.tolist(), strict=True)
+    firsts, lasts = block.starts[rows].tolist(), bare.tolist()
+    every = np.frombuffer(data, np.uint8)
+    if (ends - bare == 1).all() and (every[bare] == _NEWLINE).all():
+        pieces = [b""] * (2 * len(rows))
+        pieces[::2] = [data[start:end] for start, end in zip(firsts, lasts, strict=True)]
+        pieces[1::2] = [tail + b"\n" for tail in tails]
+        return b"".join(pieces)
     pieces = [b""] * (3 * len(rows))
-    pieces[::3] = [data[start:end] for start, end in cut]
+    pieces[::3] = [data[start:end] for start, end in zip(firsts, lasts, strict=True)]
     pieces[1::3] = tails
-    marks = zip(bare.tolist(), ends.tolist(), strict=True)
+    marks = zip(lasts, ends.tolist(), strict=True)
     pieces[2::3] = [data[start:end] or b"\n" for start, end in marks]
     return b"".join(pieces)
 
 
 def _written(fields: Sequence[str], delimiter: str) -> bytes:
     """Fields as they stand in a row."""
-    special = (delimiter, '"', "\r", "\n")
+    special = _special(delimiter)
     return delimiter.join(
-        f'"{field.replace(chr(34), chr(34) * 2)}"' if any(c in field for c in special) else field
-        for field in fields
+        [f'"{field.replace(_QUOTE, _QUOTE * 2)}"' if special(field) else field for field in fields]
     ).encode()
+
+
+@lru_cache(maxsize=8)
+def _special(delimiter: str) -> Callable[[str], object]:
+    """Tells whether a field is to stand in quotes."""
+    return re.compile(f'[{re.escape(delimiter)}"\r\n]').search

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -348,6 +349,19 @@ def test_changes_that_were_applied_are_nothing_new(present: Desk) -> None:
     assert present.numbers() == set(BASE[1:])
 
 
+def test_changes_in_another_order_are_other_changes(present: Desk) -> None:
+    more = range(442079460000, 442079460100)
+    first = present.changes([*((n, "A") for n in more), (BASE[0], "D")], "first.csv")
+    second = present.changes([*((n + 200, "A") for n in more), (BASE[0], "A")], "second.csv")
+    assert present.applies(second, first).state == "taken"
+    assert BASE[0] not in present.numbers()
+    assert present.applies(second).state == "unchanged"
+    assert present.applies(second, first).state == "unchanged"
+    outcome = present.applies(first, second)
+    assert outcome.state == "refused"
+    assert "the change list is not of the present list" in (outcome.reason or "")
+
+
 def test_changes_are_not_put_on_a_damaged_list(present: Desk) -> None:
     digest = present.in_use()
     assert digest is not None
@@ -375,6 +389,51 @@ def test_a_whole_list_replaces_a_damaged_one(present: Desk, damaged: str) -> Non
     assert outcome.state == "taken", outcome.reason
     assert outcome.notes[0].startswith("the present list is damaged")
     assert present.numbers() == set(BASE[:1990])
+
+
+def flipped(present: Desk) -> None:
+    """A bit of the list in use is another; its structure is as it was."""
+    bits = present.registry / (present.in_use() or "") / "44.bits"
+    data = bytearray(bits.read_bytes())
+    data[1000] ^= 1
+    bits.write_bytes(data)
+
+
+def test_the_same_list_again_replaces_a_damaged_one(present: Desk) -> None:
+    before = present.in_use()
+    flipped(present)
+    outcome = present.imports(present.listed(BASE))
+    assert (outcome.state, outcome.previous) == ("taken", before)
+    assert outcome.notes[0].startswith("the present list is damaged")
+    assert present.in_use() != before
+    assert present.numbers() == set(BASE)
+
+
+def test_the_list_of_another_registry_is_no_base_for_changes(present: Desk) -> None:
+    other = present.at("gb-ctps")
+    present.registry.rename(other.registry)
+    outcome = other.applies(other.changes([(BASE[0], "D")]))
+    assert outcome.state == "refused"
+    assert "is a snapshot of gb-tps" in (outcome.reason or "")
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_a_list_that_turns_out_too_large_leaves_room_for_the_calls(
+    present: Desk, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    looked: list[object] = []
+
+    def filling(path: object) -> SimpleNamespace:
+        looked.append(path)
+        return SimpleNamespace(f_bavail=10**9 if len(looked) <= looks else 5_000, f_frsize=4096)
+
+    monkeypatch.setattr(os, "statvfs", filling)
+    before = present.in_use()
+    outcome = present.imports(present.listed(BASE[:1990]), day=DAY + timedelta(days=1))
+    assert outcome.state == "refused"
+    assert "the disk is nearly full, 19 MiB are free" in (outcome.reason or "")
+    assert present.in_use() == before
+    assert present.left_over() == {"current", "lock"}
 
 
 def test_two_imports_of_one_registry_do_not_meet(present: Desk) -> None:

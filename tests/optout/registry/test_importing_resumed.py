@@ -1,5 +1,6 @@
 """An import that was killed goes on where it was, or begins anew and says why."""
 
+import hashlib
 import os
 from datetime import timedelta
 from functools import partial
@@ -102,6 +103,29 @@ def test_bad_lines_of_before_the_kill_are_counted_once(desk: Desk) -> None:
     assert (outcome.state, outcome.resumed, outcome.bad_lines) == ("taken", True, 20)
     assert [bad.line for bad in outcome.bad] == [2 + 101 * n for n in range(20)]
     assert outcome.figures.read == len(BASE)
+
+
+def test_checksums_given_the_second_time_are_of_what_was_read_before_too(desk: Desk) -> None:
+    first, second = files(desk)
+    with pytest.raises(Killed):
+        desk.imports(first, second, told=Deadline(15))
+    digest = hashlib.sha256(second.read_bytes()).hexdigest()
+    sums = {first.name: "0" * 64, second.name: digest}
+    outcome = desk.imports(first, second, sums=sums)
+    assert (outcome.state, outcome.resumed) == ("refused", True)
+    assert "a.txt: its SHA-256 is" in (outcome.reason or "")
+
+
+def test_limits_that_were_made_stricter_meanwhile_count(desk: Desk) -> None:
+    first, second = files(desk)
+    first.write_text(first.read_text() + "oops\n" * 30)
+    desk.limits = Registries(max_bad_share=0.5)
+    with pytest.raises(Killed):
+        desk.imports(first, second, told=Deadline(15))
+    desk.limits = Registries()
+    outcome = desk.imports(first, second)
+    assert (outcome.state, outcome.resumed) == ("refused", True)
+    assert "30 of 730 lines hold no number" in (outcome.reason or "")
 
 
 def cut_off(desk: Desk) -> Path:

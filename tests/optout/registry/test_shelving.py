@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, update
 
 from callguard.ids import uuid7
 from callguard.optout.registry import shelving
+from callguard.optout.registry.contract import RegistryError
 from callguard.optout.registry.lock import Busy, only_one
 from callguard.optout.registry.shelving import dropped, kept, put_away, spent, sweep
 from callguard.storage.database import Database
@@ -90,6 +91,19 @@ def test_a_call_dated_before_the_list_by_a_clock_set_back_still_counts(desk: Des
     assert droppable(desk) == [second.digest]
 
 
+def test_a_list_that_came_while_the_clock_was_ahead_is_kept_for_its_calls(desk: Desk) -> None:
+    first, second, _ = desk.rows()
+    with desk.database.writing() as connection:
+        connection.execute(
+            update(registry_imports)
+            .where(registry_imports.c.id == first.id)
+            .values(at=first.at + timedelta(days=365))
+        )
+    call(desk, first.at + timedelta(hours=5), {"gb-tps": first.digest})
+    call(desk, second.at + timedelta(hours=5), {"gb-tps": second.digest})
+    assert droppable(desk) == []
+
+
 def test_a_service_that_stayed_with_the_old_list_is_believed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +173,18 @@ def test_the_snapshot_in_use_stays_whatever_the_records_say(desk: Desk) -> None:
     desk.clock.advance(days=1)
     assert drop(desk) == digests(desk)[:2]
     assert len(desk.numbers()) == 498
+
+
+def test_nothing_goes_while_the_snapshot_in_use_cannot_be_opened(desk: Desk) -> None:
+    first, second, third = digests(desk)
+    manifest = desk.registry / third / "manifest.json"
+    data = manifest.read_bytes()
+    manifest.write_bytes(b"x")
+    with pytest.raises(RegistryError):
+        drop(desk)
+    assert {first, second, third} <= {path.name for path in desk.registry.iterdir()}
+    manifest.write_bytes(data)
+    assert drop(desk) == [first, second]
 
 
 def test_a_drop_that_was_cut_short_is_ended_by_the_next(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from callguard.optout.scrub.contract import ScrubError
 from callguard.optout.scrub.rows import read_rows
 
 ANY = st.text(st.sampled_from('ab1,;" \t\r\nא'), max_size=60)
-FIELD = st.text(st.sampled_from('ab1,;" \r\nא'), max_size=6)
+FIELD = st.text(st.sampled_from('ab1,;" \nא'), max_size=6)
 TABLE = st.lists(st.lists(FIELD, min_size=1, max_size=4), max_size=8)
 
 
@@ -43,11 +43,7 @@ def by_csv(text: str, column: int, delimiter: str = ",") -> list[str | None]:
 
 def is_open(text: str) -> bool:
     """Whether a quote is left open at the end."""
-    try:
-        list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        return "unexpected end" in str(error)
-    return False
+    return by_csv(f"{text}\nZZ", 0)[-1:] != ["ZZ"]
 
 
 @settings(max_examples=400, deadline=None)

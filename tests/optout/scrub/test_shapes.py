@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +56,4 @@ def test_every_plain_number_of_a_fitting_length_is_told(cells: list[str]) -> Non
 def test_more_ways_of_writing_than_are_followed_are_left_over() -> None:
     cells = [f"{'0' * (place % 8 + 1)}{' ' * (place // 8)}1234567" for place in range(70)]
     assert len(told(cells)) <= len(cells)
-    few = module.FORMATS
-    assert len({key for key in told(cells)}) >= few // 2
-    assert np.all([row < len(cells) for row in told(cells)])
+    assert len(told([cell.replace("1", "2") for cell in cells[: module.FORMATS]])) > 8

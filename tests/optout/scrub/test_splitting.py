@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import fcntl
 import io
 import json
 import multiprocessing
@@ -18,7 +19,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callguard.optout.scrub import output
 from callguard.optout.scrub.contract import Outcome, ScrubError, Summary
 from callguard.optout.scrub.output import paths_of
 from callguard.optout.scrub.splitting import Asked, Progress, split
@@ -37,6 +37,12 @@ anywhere = settings(
 )
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing need be durable."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 def run(data: bytes, folder: Path, block: int = 64, **asked: object) -> tuple[Summary, list[bytes]]:
     out = folder / "out.csv"
     how = Asked(**asked)  # type: ignore[arg-type] # as the caller has them
@@ -49,6 +55,7 @@ def cells(data: bytes, delimiter: str = ",") -> list[list[str]]:
     return [row for row in csv.reader(text, delimiter=delimiter) if row]
 
 
+@pytest.mark.usefixtures("quick")
 @anywhere
 @given(ROWS, st.integers(1, 300), st.sampled_from(["\n", "\r\n"]), st.sampled_from(",;\t"))
 def test_each_row_stands_once_in_the_file_of_its_outcome(
@@ -69,6 +76,7 @@ def test_each_row_stands_once_in_the_file_of_its_outcome(
     assert summary.rows == len(rows)
 
 
+@pytest.mark.usefixtures("quick")
 @anywhere
 @given(ROWS, st.integers(1, 300))
 def test_who_may_be_called_is_there_byte_for_byte(
@@ -216,7 +224,7 @@ def test_a_failure_at_the_very_end_leaves_nothing_behind(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr(output.fcntl if at == "flock" else output.os, at, full)
+    monkeypatch.setattr(fcntl if at == "flock" else os, at, full)
     with pytest.raises(OSError, match="no space"):
         split(io.BytesIO(b"phone\n2025550120\n"), tmp_path / "out.csv", LastDigit())
     assert names(tmp_path) == []
@@ -267,11 +275,13 @@ def test_a_run_that_is_killed_leaves_nothing_under_any_name(tmp_path: Path) -> N
 
 
 def _one_of_two(folder: Path, last: int, barrier: Callable[[], int]) -> None:
+    ended: list[int] = []
+
     class Waits(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             found = super().read(size)
-            if not found:
-                barrier()
+            if not found and not ended:
+                ended.append(barrier())
             return found
 
     rows = b"".join(b"202555%04d\n" % number for number in range(100 + last, 9999, 10))
@@ -293,7 +303,7 @@ def test_two_runs_at_once_leave_the_three_files_of_one_of_them(tmp_path: Path) -
         for one in runs:
             one.start()
         for one in runs:
-            one.join()
+            one.join(60)
             assert one.exitcode == 0
         assert len(names(folder)) == 3
         files = [path.read_bytes().count(b"\n") for path in paths_of(folder / "out.csv")]

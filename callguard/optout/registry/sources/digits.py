@@ -26,7 +26,7 @@ FROM_TWO = b"23456789"
 NEWLINE, RETURN, SPACE = 10, 13, 32
 
 _NONE = -(1 << 50)
-_POWERS: Numbers = np.array([10**power for power in range(MAX_DIGITS + 1)], np.int64)
+POWERS: Numbers = np.array([10**power for power in range(MAX_DIGITS + 1)], np.int64)
 _WIDE = 65_536
 """Lines looked at in one go where it takes several passes, so that they stay in the cache."""
 
@@ -88,7 +88,7 @@ def _runs(text: Bytes, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> tupl
 
 def lengths_of(numbers: Numbers) -> NDArray[np.intp]:
     """How many digits each has."""
-    return np.searchsorted(_POWERS, numbers, side="right")
+    return np.searchsorted(POWERS, numbers, side="right")
 
 
 def begin_with(numbers: Numbers, prefixes: Iterable[str]) -> Mask:
@@ -100,6 +100,6 @@ def begin_with(numbers: Numbers, prefixes: Iterable[str]) -> Mask:
     for prefix in prefixes:
         digits = prefix.removeprefix("+")
         behind = lengths - len(digits)
-        head = numbers // _POWERS[np.clip(behind, 0, MAX_DIGITS)]
+        head = numbers // POWERS[np.clip(behind, 0, MAX_DIGITS)]
         found |= (behind >= 0) & (head == int(digits))
     return found

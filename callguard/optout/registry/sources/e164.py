@@ -13,7 +13,7 @@ from callguard.optout.registry.sources.digits import (
 )
 from callguard.optout.registry.sources.layout import Parsed, bad_lines
 from callguard.optout.registry.sources.lines import Lines, lines_of, texts, trimmed
-from callguard.optout.registry.sources.numbers import number_of, possible
+from callguard.optout.registry.sources.numbers import number_of, plainly, possible
 
 _COMMENT = ord("#")
 
@@ -33,6 +33,7 @@ class E164:
     def parse(self, block: Bytes) -> Parsed:
         lines = _without_comments(block, lines_of(block))
         numbers, fine = runs(block, lines.starts, lines.ends)
+        fine &= plainly(numbers)
         for line, text in texts(block, lines, np.flatnonzero(~fine & (lines.lengths > 0))):
             found = number_of(text, None)
             if found is not None:

@@ -13,7 +13,7 @@ from callguard.optout.registry.sources.columns import Columns, columns_of, field
 from callguard.optout.registry.sources.digits import Bytes, Mask, Numbers, begin_with, runs
 from callguard.optout.registry.sources.layout import Parsed, bad_lines
 from callguard.optout.registry.sources.lines import Lines, Places, lines_of, texts, trimmed
-from callguard.optout.registry.sources.numbers import number_of, possible
+from callguard.optout.registry.sources.numbers import number_of, plainly, possible
 
 _QUOTE = ord('"')
 _PLUS = ord("+")
@@ -96,7 +96,7 @@ class Csv:
         starts, ends, there = _field(block, lines, ord(columns.delimiter), columns.number[0])
         field = trimmed(block, starts, ends)
         numbers, fine = runs(block, field.starts, field.ends)
-        fine &= there
+        fine &= there & plainly(numbers)
         if self._region is not None and len(block):
             fine &= block[np.minimum(field.starts, len(block) - 1)] == _PLUS
         quotes = np.flatnonzero(block == _QUOTE)

@@ -3,15 +3,23 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from callguard.config import RegistryList
 from callguard.optout.registry.contract import RegistryError
+from callguard.optout.registry.sources.numbers import plainly as plainly_so
+from callguard.policy.numbers import key_of, parse_number
 from tests.optout.registry.sources.texts import read_text
 
-NUMBER = st.integers(10**6, 10**15 - 1).map(str)
+NUMBER = st.one_of(
+    st.builds("1{}".format, st.integers(2 * 10**9, 10**10 - 1)),
+    st.builds("44{}".format, st.integers(10**9, 10**10 - 1)),
+    st.builds("49{}".format, st.integers(10**6, 10**12 - 1)),
+    st.builds("390{}".format, st.integers(10**6, 10**9 - 1)),
+)
 GOOD = st.builds(
     "{}{}{}{}".format,
     st.sampled_from(["", "+", " ", " +"]),
@@ -68,8 +76,32 @@ def test_a_number_outside_of_what_the_list_covers_is_a_bad_line(tmp_path: Path) 
     text = b"+12015550123\n2015550123\n+12025550123\n+442079460123\n+12015550124\n1201555\n"
     settings = RegistryList(covers=("+1201", "+44"))
     found = read_text(tmp_path, text, "e164", settings)
-    assert found.numbers == [12015550123, 442079460123, 12015550124, 1201555]
-    assert found.bad == [(2, "********23"), (3, "+*********23")]
+    assert found.numbers == [12015550123, 442079460123, 12015550124]
+    assert found.bad == [(2, "********23"), (3, "+*********23"), (6, "*****55")]
+
+
+@pytest.mark.parametrize("mark", ["", "+"])
+def test_a_number_is_the_one_that_a_call_to_it_asks_for(tmp_path: Path, mark: str) -> None:
+    written = (4402079460123, 440169773555, 112015550123, 789161234567)
+    text = "".join(f"{mark}{number}\n" for number in (*written, 390612345678, 442079460124))
+    found = read_text(tmp_path, text.encode(), "e164")
+    asked = [parse_number(f"+{number}", "US").e164 for number in written]
+    assert [f"+{number}" for number in found.numbers[:4]] == asked
+    assert found.numbers[0] == 442079460123
+    assert found.numbers[4:] == [390612345678, 442079460124]
+
+
+def test_numbers_that_lost_a_digit_are_bad_lines(tmp_path: Path) -> None:
+    text = "+12015550123\n" * 9 + "+1201555012\n+120155501234\n"
+    found = read_text(tmp_path, text.encode(), "e164", RegistryList(covers=("+1",)))
+    assert [line for line, _ in found.bad] == [10, 11]
+
+
+@given(st.lists(st.integers(10**6, 10**15 - 1), min_size=1))
+def test_what_is_plainly_a_number_is_no_other_to_the_gate(numbers: list[int]) -> None:
+    for number, sure in zip(numbers, plainly_so(np.array(numbers)), strict=True):
+        asked = key_of(f"+{number}", "US")
+        assert not sure or asked in ("", f"+{number}")
 
 
 @pytest.mark.parametrize("last", ["+4420794601", "+120155501", "+1201555", "+", "442"])

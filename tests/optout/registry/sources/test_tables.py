@@ -14,7 +14,9 @@ from callguard.optout.registry.sources.numbers import number_of
 from tests.optout.registry.sources.texts import read_text
 
 WORDS = st.text(st.sampled_from('ab ,;"\t|\u05d0\u05d1'), max_size=8)
-NUMBER = st.builds("{}{}".format, st.sampled_from(["", "+"]), st.integers(10**6, 10**15 - 1))
+NUMBER = st.builds(
+    "{}{}{}".format, st.sampled_from(["", "+"]), st.just(49), st.integers(10**6, 10**12 - 1)
+)
 BAD = st.sampled_from(
     ["", "foo", "123", "0442079460123", "\u0661\u0662\u0663\u0664\u0665\u0666\u0667"]
 )
@@ -89,6 +91,23 @@ def test_national_numbers_are_read_as_somebody_in_the_region_writes_them(tmp_pat
     found = read_text(tmp_path, text.encode(), "csv", us)
     assert found.numbers == [12015550123 + more for more in range(5)]
     assert found.tally.bad_lines == 2
+
+
+@pytest.mark.parametrize("region", ["IL", "DE", "NL", "US"])
+def test_a_number_that_a_spreadsheet_took_for_a_quantity_is_a_bad_line(
+    tmp_path: Path, region: str
+) -> None:
+    text = b"502345678.0,x\n612345678.0,x\n5.02345678E+08,x\n"
+    with pytest.raises(RegistryError, match="3 of the first 3 lines hold no number"):
+        read_text(tmp_path, text, "csv", RegistryList(region=region))
+
+
+def test_the_nought_of_the_country_itself_is_left_off(tmp_path: Path) -> None:
+    text = b"+4402079460123,A\n4402079460124,A\n+44 (0)20 7946 0125,A\n+4402079460126,D\n"
+    wanted = [442079460123 + more for more in range(4)]
+    for settings in (RegistryList(), RegistryList(region="US"), RegistryList(covers=("+44",))):
+        assert read_text(tmp_path, text, "csv", settings).numbers == wanted
+        assert read_text(tmp_path, text, "changes", settings).numbers == wanted
 
 
 def test_what_is_shown_of_a_bad_line_is_its_number_and_nobodys_name(tmp_path: Path) -> None:
