@@ -136,10 +136,26 @@ def _read(raw: str, home_region: str, tell: "_Teller") -> Number:
         return Number(raw, f"{home_region}:{digits}", region=home_region, emergency=alone)
     if not plus and _is_short_code(digits, home_region):
         return Number(raw, f"{home_region}:{digits}", region=home_region, line="short")
-    found = _full(raw, text, home_region, tell)
-    if found is None and not plus:
-        found = _full(raw, f"+{digits}", home_region, tell)
-    return found or Number(raw, "")
+    meant = _full(text, home_region)
+    if not plus and is_doubtful(digits, meant):
+        # E.164 without its plus, as trunks and exports show it: the national reading is none, or
+        # one that no numbering plan gives out.
+        abroad = _full(f"+{digits}", home_region)
+        if meant is None or (abroad is not None and phonenumbers.is_valid_number(abroad[0])):
+            meant = abroad
+    return tell(raw, *meant) if meant is not None else Number(raw, "")
+
+
+def is_doubtful(digits: str, meant: "_Meant | None") -> bool:
+    """Whether digits that were read nationally could yet be E.164 without its plus."""
+    if meant is None:
+        return True
+    return not digits.startswith("0") and not phonenumbers.is_valid_number(meant[0])
+
+
+def read_nationally(digits: str, home_region: str) -> "_Meant | None":
+    """What digits without a plus mean in a region, if anything."""
+    return _full(digits, home_region)
 
 
 def parse_address(raw: str) -> Number:
@@ -155,7 +171,13 @@ def parse_address(raw: str) -> Number:
     return Number(raw, key)
 
 
-def _full(raw: str, text: str, home_region: str, tell: "_Teller") -> Number | None:
+_Meant = tuple[phonenumbers.PhoneNumber, str]
+"""A number that was recognised, and its region."""
+
+_Teller = Callable[[str, phonenumbers.PhoneNumber, str], Number]
+
+
+def _full(text: str, home_region: str) -> _Meant | None:
     try:
         parsed = phonenumbers.parse(text, home_region)
     except NumberParseException:
@@ -164,13 +186,7 @@ def _full(raw: str, text: str, home_region: str, tell: "_Teller") -> Number | No
     if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
         return None
     region = phonenumbers.region_code_for_number(parsed)
-    if region is None:
-        return None
-    return tell(raw, parsed, region)
-
-
-_Teller = Callable[[str, phonenumbers.PhoneNumber, str], Number]
-"""What makes a number of one that was recognised, and its region."""
+    return None if region is None else (parsed, region)
 
 
 def _bare_number(raw: str, parsed: phonenumbers.PhoneNumber, region: str) -> Number:

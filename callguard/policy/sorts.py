@@ -23,7 +23,13 @@ from phonenumbers.tzdata import TIMEZONE_DATA
 
 from callguard.policy.area_codes import states_of
 from callguard.policy.automaton import Automaton
-from callguard.policy.numbers import MAX_SHORT, Number, parse_number
+from callguard.policy.numbers import (
+    MAX_SHORT,
+    Number,
+    is_doubtful,
+    parse_number,
+    read_nationally,
+)
 from callguard.policy.patterns import (
     Doubt,
     Machine,
@@ -152,6 +158,9 @@ class Sorts:
         read = parse_number(digits, self.home_region)
         if read.emergency or read.line == "short":
             return SLOWLY
+        national = read_nationally(digits, self.home_region)
+        if national is not None and is_doubtful(digits, national):
+            return SLOWLY  # other digits of the sort may be a number abroad, or none
         if not read.known or read.e164 == f"+{digits}":
             return Reading(0, None)
         for strip in self._offsets:
@@ -286,7 +295,7 @@ def _national(region: str, code: int) -> tuple[list[Machine], tuple[int, ...]]:
         machines.append(Opening(way_out))
     else:
         machines.append(_Doubt(way_out) if way_out else Prefixes({}))
-    machines.append(Opening(str(code)))
+    machines += [Opening(str(code)), Opening("0")]
     offsets = {0, len(str(code))}
     for metadata in (home, main):
         prefix = metadata.national_prefix_for_parsing

@@ -100,7 +100,7 @@ def test_it_says_what_explain_says(acme: CommandLine, list_of: Path) -> None:
     assert isinstance(explained, dict)
     scrubbed(acme, list_of, *AT, *shown)
     row = file(acme, "out.cannot-tell.csv")[2]
-    assert not explained["allowed"]
+    assert explained["verdict"] == "block"
     assert row.split(",")[2] == "; ".join(explained["reasons"])
 
 

@@ -4,19 +4,26 @@ import csv
 import io
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import phonenumbers
 import pytest
+from hypothesis import assume, given, settings
 
 from callguard.contacts.contact import Contact
+from callguard.gate.scrubbing import UNTOUCHED
 from callguard.optout.scrub.contract import NO_NUMBER, Outcome, Ruling
-from callguard.policy.facts import Attempt, GivenConsent, Relationship
+from callguard.policy.evaluate import judge
+from callguard.policy.facts import Attempt, CallFacts, GivenConsent, Relationship
+from callguard.policy.kinds import KINDS
 from callguard.policy.numbers import parse_number
+from callguard.policy.rules import Rule
 from tests.gate.scrubbed import AT, Office, Scrubbed, office
 from tests.optout.registry.shelves import put
+from tests.policy.kinds import drawn_calls, drawn_rules
 
 CAP = """
 title = "Test"
@@ -159,13 +166,13 @@ def rows_of(texts: list[str]) -> bytes:
     return "\n".join(["phone", *texts, ""]).encode()
 
 
-def rulings(home: Office, texts: list[str], **asked: object) -> list[Ruling]:
+def rulings(home: Office, texts: list[str]) -> list[Ruling]:
     """The ruling of each text, from what was written, in the order of the texts, which differ."""
-    scrubbed = home.scrubbed(rows_of(texts), column="phone", **asked)
+    scrubbed = home.scrubbed(rows_of(texts), column="phone")
     found = {}
     for outcome, data in zip(Outcome, scrubbed.files, strict=True):
         for row in list(csv.reader(io.StringIO(data.decode())))[1:]:
-            found[row[0]] = Ruling(outcome, *(row[1:2] or [""]), tuple(" ".join(row[2:]).split()))
+            found[row[0]] = Ruling(outcome, "".join(row[1:2]), tuple(" ".join(row[2:]).split()))
     return [found[text] for text in texts]
 
 
@@ -287,3 +294,23 @@ settings = {{ registry = "{0}" }}
     with office(tmp_path, packs=[pack], shipped=False) as home:
         texts = [number[2:] for number in numbers]
         assert rulings(home, texts) == [home.decided(text) for text in texts]
+
+
+@settings(max_examples=300, deadline=None)
+@given(drawn_calls.facts, drawn_calls.facts, drawn_rules.rules(tuple(sorted(UNTOUCHED))))
+def test_some_kinds_of_rule_look_at_nothing_that_is_kept(
+    facts: CallFacts, other: CallFacts, rule: Rule
+) -> None:
+    rule = replace(rule, exemption=None)
+    kept = ("opt_outs", "attempts", "consents", "relationships", "refusals", "restricted_since")
+    changed = replace(facts, **{name: getattr(other, name) for name in kept})
+    assert judge(changed, [rule]) == judge(facts, [rule])
+
+
+@settings(max_examples=300, deadline=None)
+@given(drawn_calls.facts, drawn_rules.rules(tuple(sorted(set(KINDS) - {"emergency"}))))
+def test_no_rule_looks_at_the_digits_of_the_number_called(facts: CallFacts, rule: Rule) -> None:
+    assume(facts.direction == "outbound" and facts.called.known)
+    other = replace(facts.called, raw="+1", key="+1", e164="+1" if facts.called.e164 else None)
+    changed = replace(facts, called=other, subject=other)
+    assert judge(changed, [rule]) == judge(facts, [rule])

@@ -386,3 +386,28 @@ def test_the_zones_of_a_number_are_those_of_the_library(region: str, kind: int, 
 def test_a_zone_that_the_number_data_leaves_out_is_possible_too(number: str, zone: str) -> None:
     assert zone in parse_number(number, "GB").zones
     assert "Europe/Bucharest" not in parse_number(number, "GB").zones
+
+
+@pytest.mark.parametrize(
+    ("text", "home", "key"),
+    [
+        ("442079460123", "IL", "+442079460123"),
+        ("12025550143", "NL", "+12025550143"),
+        ("972526000123", "NL", "+972526000123"),
+        ("33612345678", "ES", "+33612345678"),
+        ("526000123", "IL", "+972526000123"),
+        ("0526000123", "IL", "+972526000123"),
+        ("501234567", "IL", "+972501234567"),
+        ("612345678", "NL", "+31612345678"),
+        ("442", "IL", ""),
+    ],
+)
+def test_digits_that_are_no_number_at_home_are_one_abroad_without_its_plus(
+    text: str, home: str, key: str
+) -> None:
+    assert parse_number(text, home).key == key
+
+
+@pytest.mark.parametrize("text", ["0442079460123", "012025550143"])
+def test_whoever_dials_a_trunk_nought_dials_at_home(text: str) -> None:
+    assert not parse_number(text, "IL").key.startswith(("+44", "+1"))

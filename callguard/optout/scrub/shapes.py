@@ -61,16 +61,18 @@ def shapes(block: Block) -> Iterator[Group]:
     keys[:, :3] = np.packbits((windows - 48) < 10, axis=1, bitorder="little")
     keys[:, 3] = lengths if every else lengths[rows]
     formats = keys.view("<u4")[:, 0] & _MASKS[keys[:, 3]]
+    left = np.arange(len(rows))
     for _ in range(FORMATS):
-        if not len(rows):
+        if not len(left):
             return
-        same = formats == formats[0]
-        if same.all():
-            yield from _numbers(windows, rows, int(formats[0]))
+        first, same = formats[0], formats == formats[0]
+        if same.all() and len(left) == len(rows):
+            yield from _numbers(windows, rows, int(first))
             return
-        yield from _numbers(windows[same], rows[same], int(formats[0]))
+        here = left[same]
+        yield from _numbers(windows[here], rows[here], int(first))
         other = ~same
-        windows, rows, formats = windows[other], rows[other], formats[other]
+        left, formats = left[other], formats[other]
 
 
 def _numbers(windows: NDArray[np.uint8], rows: NDArray[np.int64], written: int) -> Iterator[Group]:

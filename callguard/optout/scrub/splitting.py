@@ -252,18 +252,18 @@ class _Splitting:
             self._files[0].write(_cut(data, block, may))
         tails = self._tails
         tails += [self._tail(one) for one in self._judge.rulings[len(tails) :]]
-        tails_of_few = [self._tail(one) for one in few]
+        # Counted from the end, as the rulings on a few are.
+        tails = tails + [self._tail(one) for one in reversed(few)]
         for outcome in (Outcome.MUST_NOT, Outcome.CANNOT_TELL):
             here = np.flatnonzero(outcomes == outcome)
             self._summary.outcomes[outcome] += len(here)
             if len(here):
-                held = ids[here].tolist()
-                added = [tails[one] if one >= 0 else tails_of_few[-1 - one] for one in held]
+                added = list(map(tails.__getitem__, ids[here].tolist()))
                 self._files[outcome].write(_with_tails(data, block, here, added))
 
     def _tail(self, ruling: Ruling) -> bytes:
         told = _written((ruling.reason, " ".join(ruling.rules)), self._delimiter)
-        return self._delimiter.encode() + told
+        return self._delimiter.encode() + told + b"\n"
 
     def _told(self) -> None:
         """Adds up how often each rule held a row back."""
@@ -332,21 +332,19 @@ def _bare_ends(data: bytes, block: Block, rows: NDArray[np.int64]) -> NDArray[np
 def _with_tails(
     data: bytes, block: Block, rows: NDArray[np.int64], tails: Sequence[bytes]
 ) -> bytes:
-    """Rows, each with something added before what ends it."""
+    """Rows, each with something added before what ends it; so does a newline what is added."""
     bare, ends = _bare_ends(data, block, rows), block.ends[rows]
     firsts, lasts = block.starts[rows].tolist(), bare.tolist()
     every = np.frombuffer(data, np.uint8)
     if (ends - bare == 1).all() and (every[bare] == _NEWLINE).all():
         pieces = [b""] * (2 * len(rows))
         pieces[::2] = [data[start:end] for start, end in zip(firsts, lasts, strict=True)]
-        pieces[1::2] = [tail + b"\n" for tail in tails]
+        pieces[1::2] = tails
         return b"".join(pieces)
-    pieces = [b""] * (3 * len(rows))
-    pieces[::3] = [data[start:end] for start, end in zip(firsts, lasts, strict=True)]
-    pieces[1::3] = tails
-    marks = zip(lasts, ends.tolist(), strict=True)
-    pieces[2::3] = [data[start:end] or b"\n" for start, end in marks]
-    return b"".join(pieces)
+    cut = zip(firsts, lasts, ends.tolist(), tails, strict=True)
+    return b"".join(
+        [data[start:at] + tail[:-1] + (data[at:end] or b"\n") for start, at, end, tail in cut]
+    )
 
 
 def _written(fields: Sequence[str], delimiter: str) -> bytes:

@@ -1,6 +1,7 @@
 """A judge that knows next to nothing: numbers of which the last digit is 0 may be called."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,18 @@ MUST_NOT = Ruling(Outcome.MUST_NOT, 'it is "odd", and listed', ("test.odd", "tes
 CANNOT_TELL = Ruling(Outcome.CANNOT_TELL, "nobody knows", ("test.unknown",))
 
 
+@cache
+def _sorts(home: str) -> Sorts:
+    return Sorts(home)
+
+
 class LastDigit:
     """Numbers that end in 1 to 4 must not be called, of those in 5 to 9 it cannot be told; those
     in 9 are ruled on one by one."""
 
     def __init__(self, home: str = "US") -> None:
         self.home = home
-        self.sorts = Sorts(home)
+        self.sorts = _sorts(home)
         self.by_digits = True
         self.rulings = [MAY_CALL, MUST_NOT, CANNOT_TELL]
 
