@@ -94,7 +94,8 @@ class _Basis:
 
     ``place`` is where its ruling stands; ``since`` is from when on the rules look at earlier
     calls to such a number, if any does; ``wished`` is the ruling on one who opted out, in parts
-    around the words of the wish; ``contacts`` are rulings on contacts of whom the same is known.
+    around the words of the wish; ``contacts`` are rulings on contacts of whom the same is
+    known, and ``asked`` the rules that may find otherwise where something is kept.
     """
 
     decision: Decision
@@ -102,6 +103,7 @@ class _Basis:
     since: datetime | None
     wished: tuple[Outcome, str, str, tuple[str, ...]] | None = None
     contacts: dict[str, Ruling] = field(default_factory=dict)
+    asked: tuple[Rule, ...] | None = None
 
 
 class _Nothing:
@@ -365,7 +367,7 @@ class ScrubJudge:
             known["attempts"] = tuple(call for call in calls if call.at > since)[:MOST]
         facts = replace(facts, **known)
         if alike:
-            return ruling_of(_anew(basis.decision.verdict, facts))
+            return _anew(basis, facts)
         return ruling_of(self._book.decide(facts))
 
     def _wished_ruling(self, basis: _Basis, wishes: tuple[OptOut, ...]) -> Ruling:
@@ -376,7 +378,7 @@ class ScrubJudge:
         if shared is None:
             assert basis.decision.facts is not None
             facts = replace(basis.decision.facts, opt_outs=wishes)
-            ruling = ruling_of(_anew(basis.decision.verdict, facts))
+            ruling = _anew(basis, facts)
             before, told, after = ruling.reason.partition(reason)
             if not told or ruling.reason.count(reason) != 1:
                 return ruling
@@ -428,18 +430,20 @@ def _contact(kept: str) -> Contact:
         raise ContactError(f"a contact cannot be read: {error}") from error
 
 
-def _anew(verdict: Verdict, facts: CallFacts) -> Verdict:
-    """The verdict on a number of which something is kept, from that on one of its sort, place and
-    kind of which nothing is. What a rule finds that looks at none of it stays as it was."""
-    asked = [
-        finding.rule
-        for finding in verdict.findings
-        if finding.rule.kind not in UNTOUCHED or finding.rule.exemption is not None
-    ]
-    findings = {finding.rule.id: finding for finding in verdict.findings}
-    findings.update({finding.rule.id: finding for finding in judge(facts, asked).findings})
-    every = tuple(findings.values())
-    return replace(verdict, findings=every, allowed=not any(one.blocks for one in every))
+def _anew(basis: _Basis, facts: CallFacts) -> Ruling:
+    """The ruling on somebody of whom something is kept, from the decision on a number of the same
+    sort, place and kind of which nothing is. What a rule finds that looks at none of it stays as
+    it was, and one that holds nobody back cannot but be lifted further."""
+    findings = basis.decision.verdict.findings
+    if basis.asked is None:
+        basis.asked = tuple(
+            finding.rule
+            for finding in findings
+            if finding.rule.kind not in UNTOUCHED or (finding.blocks and finding.rule.exemption)
+        )
+    anew = {finding.rule.id: finding for finding in judge(facts, basis.asked).findings}
+    every = tuple([anew.get(finding.rule.id, finding) for finding in findings])
+    return ruling_of(Verdict(not any(one.blocks for one in every), every))
 
 
 def _keys(numbers: NDArray[np.int64]) -> Iterator[list[str]]:

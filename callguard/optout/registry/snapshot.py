@@ -49,6 +49,8 @@ class Snapshot:
         )
         self._only = next(iter(bitmaps.values())) if alone else None
         """The one file that all numbers are in, if none of them is a short one."""
+        if self._only is not None:
+            self.holds = self._only.holds  # type: ignore[method-assign] # a step less at each call
         self._prefixes = frozenset(manifest.coverage.prefixes)
         self._lengths = sorted({len(prefix) for prefix in self._prefixes})
         self._covered: NDArray[np.uint8] | None = None
@@ -120,8 +122,6 @@ class Snapshot:
 
     def holds(self, number: int) -> bool:
         """Whether a number, as the integer of its digits, is in the list."""
-        if self._only is not None:
-            return self._only.holds(number)
         if number >= 100 * GROUP:
             bitmap = self._by_group.get(number // GROUP)
             return bitmap is not None and bitmap.holds(number)

@@ -25,6 +25,20 @@ _CHUNK: Final = 3
 _UNASKED: Final = -9
 _UNSETTLED: Final = -8
 
+_FIRST: Final = 6
+"""Digits by which a number is looked up at once, after the first one behind a plus."""
+
+TABLES: Final = 12
+"""Most tables of such digits, one for numbers that are written with as many digits and begin
+alike, 4 MB each."""
+
+_BELOW: Final = 2
+_READING_BITS: Final = 5
+_READINGS: Final = 1 << _READING_BITS
+"""What a table holds: a sort counted from the least, and the reading in the lowest bits."""
+
+AS_IT_STANDS: Final = Reading(0, None)
+
 _Ints = NDArray[np.int32]
 _Values = NDArray[np.int64]
 
@@ -117,54 +131,108 @@ def _longer(table: _Ints | None, least: int, filler: int = OPEN) -> _Ints:
 
 
 class Reader:
-    """Reads groups of numbers."""
+    """Reads groups of numbers.
+
+    What the first digits settle is looked up by them at once; the rest is walked through digit by
+    digit.
+    """
 
     def __init__(self, sorts: Sorts) -> None:
         self._sorts = sorts
         self._international = _Walk(sorts.international)
         self._national = _Walk(sorts.national) if sorts.national is not None else None
-        self._readings: list[Reading] = [SLOWLY]
+        self._readings: list[Reading] = [SLOWLY, AS_IT_STANDS]
+        self._tables: dict[tuple[bool, int, int], _Ints] = {}
 
     def read(self, group: Group) -> tuple[_Ints, _Values]:
         """The sort of each number, and the integer of its E.164 digits; ``UNKNOWN`` for what is no
         number, ``SLOW`` for what must be read one by one."""
-        if group.plus:
-            return self._e164(group.values, group.digits), group.values
-        if self._national is None:
-            return np.full(len(group.values), SLOW, np.int32), group.values
-        sorts = np.full(len(group.values), SLOW, np.int32)
-        numbers = np.zeros(len(group.values), np.int64)
-        meant = self._walked(self._national, group.values, group.digits, (3, 3), self._reading)
-        for number in range(1, len(self._readings)):
-            here = meant == number
-            if not here.any():
-                continue
-            reading = self._readings[number]
-            if here.all():
-                return self._as_meant(group.values, group.digits, reading)
-            found = self._as_meant(group.values[here], group.digits, reading)
-            sorts[here], numbers[here] = found
-        return sorts, numbers
-
-    def _as_meant(self, values: _Values, digits: int, reading: Reading) -> tuple[_Ints, _Values]:
-        left = digits - reading.strip
-        code = str(reading.code or "")
-        if not SHORTEST <= len(code) + left <= LONGEST:
+        values, digits = group.values, group.digits
+        if not len(values) or (self._national is None and not group.plus):
             return np.full(len(values), SLOW, np.int32), values
-        numbers = values % 10**left if reading.strip else values
-        if code:
-            numbers = numbers + int(code) * 10**left
-        sorts = self._e164(numbers, len(code) + left)
-        unknown = sorts == UNKNOWN
-        if unknown.any():
-            # Whether the first digit is a zero is the same for all that are read in this way.
-            at = np.flatnonzero(unknown)
-            zero = values[at] < 10 ** (digits - 1)
-            sorts[at[zero]] = if_unknown(UNKNOWN, reading, "0")
-            sorts[at[~zero]] = if_unknown(UNKNOWN, reading, "1")
+        lead = int(values[0]) // 10 ** (digits - 1) if group.plus else 0
+        key = (group.plus, digits, lead)
+        table = self._tables.get(key)
+        if table is None:
+            if len(self._tables) >= TABLES:
+                return self._walk(values, digits, plus=group.plus)[:2]
+            table = self._tables[key] = np.full(10**_FIRST, _UNASKED, np.int32)
+        firsts = values // 10 ** (digits - _FIRST - group.plus) - lead * 10**_FIRST
+        if group.plus and (firsts.min() < 0 or firsts.max() >= 10**_FIRST):
+            return self._walk(values, digits, plus=True)[:2]  # they do not begin alike
+        means = table.take(firsts)
+        unasked = means == _UNASKED
+        if unasked.any():
+            self._fill(table, firsts[unasked], values[unasked], digits, plus=group.plus)
+            means = table.take(firsts)
+        return self._looked_up(means, values, digits, plus=group.plus)
+
+    def _fill(
+        self, table: _Ints, firsts: _Values, values: _Values, digits: int, *, plus: bool
+    ) -> None:
+        new, rows = np.unique(firsts, return_index=True)
+        sorts, _, readings, settled = self._walk(values[rows], digits, plus=plus)
+        means = (sorts + np.int32(_BELOW)) * np.int32(_READINGS) + readings
+        settled &= readings < _READINGS
+        table[new] = np.where(settled, means, _UNSETTLED)
+
+    def _looked_up(
+        self, means: _Ints, values: _Values, digits: int, *, plus: bool
+    ) -> tuple[_Ints, _Values]:
+        sorts = (means >> _READING_BITS) - np.int32(_BELOW)
+        readings = means & np.int32(_READINGS - 1)
+        open_rows = np.flatnonzero(means == _UNSETTLED)
+        first = int(readings[0])
+        if not len(open_rows) and (readings == first).all():
+            return sorts, _meant(values, digits, self._readings[first])
+        numbers = np.zeros(len(values), np.int64)
+        for number, reading in enumerate(self._readings[:_READINGS]):
+            here = np.flatnonzero(readings == number)
+            if len(here):
+                numbers[here] = _meant(values[here], digits, reading)
+        if len(open_rows):
+            walked = self._walk(values[open_rows], digits, plus=plus)
+            sorts[open_rows], numbers[open_rows] = walked[:2]
         return sorts, numbers
 
-    def _e164(self, values: _Values, digits: int) -> _Ints:
+    def _walk(
+        self, values: _Values, digits: int, *, plus: bool
+    ) -> tuple[_Ints, _Values, _Ints, NDArray[np.bool_]]:
+        """The same without a table; beside it how each was read, by its place in ``_readings``,
+        and whether its first digits settled all of that."""
+        if plus:
+            sorts, settled = self._e164(values, digits)
+            return sorts, values, np.ones(len(values), np.int32), settled
+        assert self._national is not None
+        sorts = np.full(len(values), SLOW, np.int32)
+        numbers = np.zeros(len(values), np.int64)
+        readings, settled = self._walked(self._national, values, digits, (3, 3), self._reading)
+        for number in range(1, len(self._readings)):
+            here = np.flatnonzero(readings == number)
+            if len(here):
+                reading = self._readings[number]
+                found = self._as_meant(values[here], digits, reading)
+                sorts[here], numbers[here] = found[:2]
+                code = len(str(reading.code or ""))
+                settled[here] &= found[2] & (code + _FIRST - reading.strip > _FIRST)
+        return sorts, numbers, readings, settled
+
+    def _as_meant(
+        self, values: _Values, digits: int, reading: Reading
+    ) -> tuple[_Ints, _Values, NDArray[np.bool_]]:
+        length = len(str(reading.code or "")) + digits - reading.strip
+        if not SHORTEST <= length <= LONGEST:
+            return np.full(len(values), SLOW, np.int32), values, np.ones(len(values), np.bool_)
+        numbers = _meant(values, digits, reading)
+        sorts, settled = self._e164(numbers, length)
+        unknown = np.flatnonzero(sorts == UNKNOWN)
+        if len(unknown):
+            zero = values[unknown] < 10 ** (digits - 1)
+            sorts[unknown[zero]] = if_unknown(UNKNOWN, reading, "0")
+            sorts[unknown[~zero]] = if_unknown(UNKNOWN, reading, "1")
+        return sorts, numbers, settled
+
+    def _e164(self, values: _Values, digits: int) -> tuple[_Ints, NDArray[np.bool_]]:
         return self._walked(
             self._international, values, digits, (1, 3, 3), self._sorts.international_sort
         )
@@ -182,10 +250,11 @@ class Reader:
         length: int,
         chunks: tuple[int, ...],
         meaning: Callable[[int, str], int],
-    ) -> _Ints:
-        """What each number means, by the digits that it takes to tell."""
+    ) -> tuple[_Ints, NDArray[np.bool_]]:
+        """What each number means, by the digits that it takes to tell, and whether ``chunks`` of
+        them were enough."""
         states = np.zeros(len(values), np.int32)
-        found = np.full(len(values), _UNSETTLED, np.int32)
+        found, settled = states, np.zeros(0, np.bool_)
         open_rows: _Values | None = None
         rest, before, planned = length, np.zeros(len(values), np.int64), list(chunks)
         while True:
@@ -203,14 +272,14 @@ class Reader:
             means = self._means(walk, states, values, rest, length, meaning)
             unsettled = means == _UNSETTLED
             if open_rows is None:
-                found = means
-                if not unsettled.any():
-                    return found
+                found, settled = means, ~unsettled
+                if settled.all():
+                    return found, settled
                 open_rows = np.flatnonzero(unsettled)
             else:
                 found[open_rows] = means
                 if not unsettled.any():
-                    return found
+                    return found, settled
                 open_rows = open_rows[unsettled]
             values, states, before = values[unsettled], states[unsettled], before[unsettled]
 
@@ -238,3 +307,11 @@ class Reader:
         table[new] = answers
         found: _Ints = table[states]
         return found
+
+
+def _meant(values: _Values, digits: int, reading: Reading) -> _Values:
+    """The integers of the E.164 digits that are meant."""
+    left = digits - max(reading.strip, 0)
+    if reading.strip > 0:
+        values = values % 10**left
+    return values if reading.code is None else values + reading.code * 10**left
