@@ -217,8 +217,10 @@ class ScrubJudge:
         people = self._people.find(numbers)
         if not len(people):
             return found, ()
-        some = self._ruled_alone(sorts[people], answers[people], numbers[people])
-        found[people] = np.arange(-1, -1 - len(some), -1, dtype=np.int32)
+        alone = self._ruled_alone(sorts[people], answers[people], numbers[people])
+        some = [ruling for ruling in alone if ruling is not None]
+        others = people[[ruling is not None for ruling in alone]]
+        found[others] = np.arange(-1, -1 - len(some), -1, dtype=np.int32)
         return found, some
 
     def _answered_by(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -284,8 +286,8 @@ class ScrubJudge:
         sorts: NDArray[np.int32],
         answers: NDArray[np.int32],
         numbers: NDArray[np.int64],
-    ) -> list[Ruling]:
-        """The rulings on people of whom something is kept."""
+    ) -> list[Ruling | None]:
+        """The rulings on people of whom something is kept; None for that on all of their sort."""
         pairs = zip(sorts.tolist(), answers.tolist(), numbers.tolist(), strict=True)
         bases = [self._basis(*pair) for pair in pairs]
         known = _among(numbers, self._contacts)
@@ -294,7 +296,7 @@ class ScrubJudge:
         looked = known | np.fromiter((one.since is not None for one in bases), np.bool_, len(bases))
         attempts_of = self._read_attempts(numbers[looked & _among(numbers, self._called)])
         wished = _among(numbers, self._wished).tolist()
-        rulings = []
+        rulings: list[Ruling | None] = []
         for basis, number, wishes in zip(bases, numbers.tolist(), wished, strict=True):
             said = self._wishes(f"+{number}") if wishes else ()
             rulings.append(
@@ -315,12 +317,12 @@ class ScrubJudge:
         wishes: tuple[OptOut, ...],
         kept: str | None,
         calls: tuple[Attempt, ...] | None,
-    ) -> Ruling:
+    ) -> Ruling | None:
         facts = basis.decision.facts
         if facts is None or basis.decision.verdict.emergency:
-            return self.rulings[basis.place]
+            return None
         if kept is None and (not calls or basis.since is None):
-            return self._wished_ruling(basis, wishes) if wishes else self.rulings[basis.place]
+            return self._wished_ruling(basis, wishes) if wishes else None
         alike = None if kept is None or wishes or calls else kept
         if alike is not None and (found := basis.contacts.get(alike)) is not None:
             return found

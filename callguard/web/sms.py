@@ -236,14 +236,27 @@ def _sent(request: web.Request, body: bytes) -> Mapping[str, object]:
     if request.content_type == JSON:
         return read_object(body)
     try:
-        given = parse_qs(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
-        )
+        given = _form(body.decode("ascii"))
     except ValueError as error:
         raise Refused(400, "the form cannot be read") from error
     if twice := next((name for name, values in given.items() if len(values) > 1), None):
         raise Refused(400, "a field comes twice", twice[:64])
     return {name: values[0] for name, values in given.items()}
+
+
+def _form(text: str) -> dict[str, list[str]]:
+    """Raises ValueError. Some gateways still send the older Western encoding; the words to stop are
+    the same in both but for their accents."""
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except UnicodeDecodeError:
+        return parse_qs(
+            text,
+            keep_blank_values=True,
+            max_num_fields=MAX_FIELDS,
+            encoding="cp1252",
+            errors="strict",
+        )
 
 
 def _found(sent: Mapping[str, object], names: Sequence[str], longest: int, what: str) -> str | None:

@@ -1,8 +1,13 @@
 """Whom a number that came over the web means."""
 
+import re
+
 from callguard.gate.room import Gate
 from callguard.policy.numbers import parse_address, parse_number
 from callguard.tenants.tenant import Tenant
+
+_SCHEME = re.compile(r"(?:whatsapp|sms|rcs):", re.ASCII | re.IGNORECASE)
+"""What gateways put before a number that came by another channel of theirs."""
 
 
 def subject_of(text: str, gate: Gate, tenant: Tenant | None) -> str:
@@ -17,10 +22,12 @@ def sender_of(text: str, gate: Gate, tenant: Tenant | None) -> tuple[str, ...]:
     form with or without the plus; digits that are a number at home too are both, so that a wish
     reaches whoever uttered it."""
     region = region_of(gate, tenant)
-    bare = text.strip()
+    bare = _SCHEME.sub("", text.strip())
     readings = [parse_number(bare, region)]
-    if bare.isascii() and bare.isdigit() and not bare.startswith("0"):
-        readings.insert(0, parse_number(f"+{bare}", region))
+    if bare.isascii() and bare.isdigit():
+        abroad = bare.removeprefix("00")
+        if not abroad.startswith("0"):
+            readings.insert(0, parse_number(f"+{abroad}", region))
     return tuple(dict.fromkeys(number.key for number in readings if number.known))
 
 

@@ -254,17 +254,18 @@ class TestTheSender:
         assert len(doors.written()) == 2
 
     async def test_whose_digits_are_two_numbers_lifts_nothing(self, doors: Doors) -> None:
-        """The other one has not asked for calls."""
-        two = {"from": "35722345678", "to": BETA}
+        """In Saint-Pierre, and a mobile of Israel without its nought. The other one has not asked for
+        calls."""
+        two = {"from": "508412345", "to": BETA}
         await text(doors, "STOP", **two)
         assert len(doors.written()) == 2
         status, answer = await text(doors, "START", id="m2", **two)
         assert (status, answer["where"]) == (422, "from")
-        assert doors.standing("+35722345678", "beta") == ["beta"]
+        assert doors.standing("+508412345", "beta") == ["beta"]
         assert len(doors.written()) == 2
-        assert (await text(doors, "START", **{**two, "id": "m3", "from": "+35722345678"}))[0] == 200
-        assert doors.standing("+35722345678", "beta") == []
-        assert doors.standing("+97235722345678", "beta") == ["beta"]
+        assert (await text(doors, "START", **{**two, "id": "m3", "from": "+508412345"}))[0] == 200
+        assert doors.standing("+508412345", "beta") == []
+        assert doors.standing("+972508412345", "beta") == ["beta"]
 
     @pytest.mark.parametrize("sender", ["", "Acme", "anonymous", "+", "1" * 60])
     async def test_that_is_no_number_is_refused(self, doors: Doors, sender: str) -> None:
@@ -287,6 +288,20 @@ class TestTheGateway:
         other = body.replace(b"STOP", b"hello")
         async with doors.client.post(url, data=other, headers=headers) as answer:
             assert (await answer.text()).endswith("<Response></Response>")
+
+    async def test_may_send_the_older_western_encoding(self, doors: Doors) -> None:
+        headers = {"Authorization": f"Bearer {SMS_TOKEN}", **FORM}
+        sent = {"from": PARTY, "to": ACME, "text": "ARRÊT", "id": "1"}
+        body = urlencode(sent, encoding="cp1252").encode()
+        async with doors.client.post(doors.address + PATH, data=body, headers=headers) as answer:
+            assert answer.status == 200
+        assert doors.standing(PARTY) == ["acme"]
+
+    @pytest.mark.parametrize("before", ["whatsapp:+", "sms:", "00", "+"])
+    async def test_may_write_the_sender_in_its_own_way(self, doors: Doors, before: str) -> None:
+        status, _ = await text(doors, "STOP", **{"from": f"{before}{PARTY[1:]}"})
+        assert status == 200
+        assert doors.standing(PARTY) == ["acme"]
 
     async def test_may_ask_for_plain_text(self, doors: Doors) -> None:
         headers = {"Authorization": f"Bearer {SMS_TOKEN}", "Accept": "text/plain, */*", **FORM}
