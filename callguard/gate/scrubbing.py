@@ -10,7 +10,7 @@ All of it is as it was when the judge was made: what is entered afterwards is no
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -18,12 +18,13 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BigInteger, Connection, ScalarResult, Select, Text, select, type_coerce
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
 from callguard.gate.decide import Decision, decide
 from callguard.gate.dossier import Dossier
+from callguard.gate.kept import Kept, among
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import parties_of
 from callguard.gate.request import Request, read_purpose
@@ -40,8 +41,6 @@ from callguard.policy.rules import Rule, Verdict, refusal
 from callguard.policy.sorts import Sort, Sorts
 from callguard.storage.attempts import MOST
 from callguard.storage.faults import one_line
-from callguard.storage.schema import attempts, contacts
-from callguard.storage.types import to_micros
 from callguard.tenants.tenant import Tenant
 
 T = TypeVar("T")
@@ -65,9 +64,6 @@ UNTOUCHED: Final = frozenset(
     }
 )
 """The kinds of rule that look at nothing that is kept of a subject; their exemptions may."""
-
-_AT_ONCE: Final = 500
-_PAGE: Final = 50_000
 
 
 class Snapshot(Protocol):
@@ -165,18 +161,9 @@ class ScrubJudge:
         self._answered = 1
         self._bases: dict[tuple[int, int], _Basis] = {}
         self._table = np.full((256, 4), -1, np.int32)
-        self._wished = known.opt_outs.numbers_against(tenant.id)
-        self._contacts = _subjects(
-            connection, select(contacts.c.subject).where(contacts.c.tenant_id == tenant.id)
-        )
-        self._since = _looks_back(self._book.rules, at)
-        self._called = (
-            _subjects(connection, _called_after(self._since))
-            if self._since is not None
-            else np.zeros(0, np.int64)
-        )
-        every = np.concatenate((self._wished, self._contacts, self._called))
-        self._people = _Sieve(every)
+        since = _looks_back(self._book.rules, at)
+        wished = known.opt_outs.numbers_against(tenant.id)
+        self._kept = Kept(connection, tenant.id, wished, since)
 
     def close(self) -> None:
         self._runner.close()
@@ -214,7 +201,7 @@ class ScrubJudge:
         RegistryError."""
         answers = self._answered_by(numbers)
         found = self._shared(sorts, answers, numbers)
-        people = self._people.find(numbers)
+        people = self._kept.find(numbers)
         if not len(people):
             return found, ()
         alone = self._ruled_alone(sorts[people], answers[people], numbers[people])
@@ -290,12 +277,13 @@ class ScrubJudge:
         """The rulings on people of whom something is kept; None for that on all of their sort."""
         pairs = zip(sorts.tolist(), answers.tolist(), numbers.tolist(), strict=True)
         bases = [self._basis(*pair) for pair in pairs]
-        known = _among(numbers, self._contacts)
-        contacts_of = self._read_contacts(numbers[known])
+        kept = self._kept
+        known = among(numbers, kept.contacts)
+        contacts_of = kept.read_contacts(numbers[known])
         # Nobody need know of calls that no rule looks at.
         looked = known | np.fromiter((one.since is not None for one in bases), np.bool_, len(bases))
-        attempts_of = self._read_attempts(numbers[looked & _among(numbers, self._called)])
-        wished = _among(numbers, self._wished).tolist()
+        attempts_of = kept.read_attempts(numbers[looked & among(numbers, kept.called)])
+        wished = among(numbers, kept.wished).tolist()
         rulings: list[Ruling | None] = []
         for basis, number, wishes in zip(bases, numbers.tolist(), wished, strict=True):
             said = self._wishes(f"+{number}") if wishes else ()
@@ -388,40 +376,6 @@ class ScrubJudge:
         outcome, before, after, rules = shared
         return Ruling(outcome, f"{before}{reason}{after}", rules)
 
-    def _read_contacts(self, numbers: NDArray[np.int64]) -> dict[int, str]:
-        columns = select(contacts.c.subject, type_coerce(contacts.c.known, Text))
-        mine = columns.where(contacts.c.tenant_id == self._tenant.id)
-        found = {}
-        for subjects in _keys(numbers):
-            rows = self._connection.execute(mine.where(contacts.c.subject.in_(subjects))).all()
-            found.update({int(subject[1:]): kept for subject, kept in rows})
-        return found
-
-    def _read_attempts(self, numbers: NDArray[np.int64]) -> dict[int, tuple[Attempt, ...]]:
-        found: dict[int, list[Attempt]] = {}
-        if self._since is None:
-            return {}
-        for subjects in _keys(numbers):
-            asked = _ATTEMPTS.where(
-                attempts.c.subject.in_(subjects),
-                type_coerce(attempts.c.at, BigInteger) > to_micros(self._since),
-            )
-            for subject, *rest in self._connection.execute(asked).all():
-                found.setdefault(int(subject[1:]), []).append(Attempt(*rest))
-        return {number: tuple(calls) for number, calls in found.items()}
-
-
-_ATTEMPTS = select(
-    attempts.c.subject,
-    attempts.c.at,
-    attempts.c.tenant_id,
-    attempts.c.purpose,
-    attempts.c.channel,
-    attempts.c.campaign,
-    attempts.c.debt,
-    attempts.c.answered_at,
-).order_by(attempts.c.subject, attempts.c.at.desc())
-
 
 @lru_cache(maxsize=16_384)
 def _contact(kept: str) -> Contact:
@@ -448,61 +402,7 @@ def _anew(basis: _Basis, facts: CallFacts) -> Ruling:
     return ruling_of(Verdict(not any(one.blocks for one in every), every))
 
 
-def _keys(numbers: NDArray[np.int64]) -> Iterator[list[str]]:
-    subjects = [f"+{number}" for number in dict.fromkeys(numbers.tolist())]
-    for first in range(0, len(subjects), _AT_ONCE):
-        yield subjects[first : first + _AT_ONCE]
-
-
-def _subjects(connection: Connection, asked: Select[tuple[str]]) -> NDArray[np.int64]:
-    """The numbers among the subjects that a select finds, sorted; read a page at a time."""
-    parts = [np.zeros(0, np.int64)]
-    subjects: ScalarResult[str] = connection.scalars(asked.execution_options(yield_per=_PAGE))
-    for page in subjects.partitions():
-        found = [int(one[1:]) for one in page if one[:1] == "+" and one[1:].isdecimal()]
-        parts.append(np.array(found, np.int64))
-    return np.unique(np.concatenate(parts))
-
-
-def _called_after(since: datetime) -> Select[tuple[str]]:
-    later = type_coerce(attempts.c.at, BigInteger) > to_micros(since)
-    return select(attempts.c.subject).where(later).distinct()
-
-
 def _looks_back(rules: Iterable[Rule], at: datetime) -> datetime | None:
     """From when on any rule may look at earlier calls; None where none does."""
     periods = (looks_back(rule.settings) for rule in rules)
     return min((RINGING.before(one.before(at)) for one in periods if one), default=None)
-
-
-def _among(numbers: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if not len(ordered):
-        return np.zeros(len(numbers), np.bool_)
-    at = np.minimum(np.searchsorted(ordered, numbers), len(ordered) - 1)
-    found: NDArray[np.bool_] = ordered[at] == numbers
-    return found
-
-
-class _Sieve:
-    """Finds those of many numbers that are among a few, most of the time at one look each."""
-
-    def __init__(self, numbers: NDArray[np.int64]) -> None:
-        self._ordered = np.unique(numbers)
-        bits = min(26, max(12, int(16 * len(self._ordered)).bit_length()))
-        self._shift = np.uint64(64 - bits)
-        self._marks = np.zeros(1 << bits, np.bool_)
-        self._marks[self._slots(self._ordered)] = True
-
-    def _slots(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        slots = (numbers.view(np.uint64) * _MIX) >> self._shift
-        return slots.view(np.int64)
-
-    def find(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The places of those that are among them."""
-        if not len(self._ordered):
-            return np.zeros(0, np.int64)
-        maybe = np.flatnonzero(self._marks.take(self._slots(numbers)))
-        return maybe[_among(numbers[maybe], self._ordered)]
-
-
-_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)

@@ -254,8 +254,7 @@ class TestTheSender:
         assert len(doors.written()) == 2
 
     async def test_whose_digits_are_two_numbers_lifts_nothing(self, doors: Doors) -> None:
-        """In Saint-Pierre, and a mobile of Israel without its nought. The other one has not asked for
-        calls."""
+        """In Saint-Pierre, and a mobile of Israel without its nought. One of them did not ask."""
         two = {"from": "508412345", "to": BETA}
         await text(doors, "STOP", **two)
         assert len(doors.written()) == 2

@@ -9,7 +9,7 @@ from typing import IO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-RUN: Final = 1_000_000
+RUN: Final = 500_000
 """Numbers of one run, 8 bytes each."""
 
 

@@ -16,6 +16,9 @@ FORMATS: Final = 64
 """Most ways of writing a number, by where the digits stand, in one block; the rest are read one
 by one."""
 
+_WIDTHS: Final = (16, PADDING)
+"""Bytes looked at of a field, and of a longer one."""
+
 _PUNCTUATION = np.zeros(256, np.bool_)
 _PUNCTUATION[list(b" ().-/")] = True
 _MASKS = np.array([(1 << min(n, PADDING)) - 1 | 0xFF << 24 for n in range(256)], np.uint32)
@@ -48,18 +51,24 @@ class Group:
 def shapes(block: Block) -> Iterator[Group]:
     """The fields of a block that are plain numbers; what is in no group is no plain number."""
     lengths = block.lasts - block.firsts
-    fits = (lengths >= SHORTEST) & (lengths <= PADDING)
-    rows = np.flatnonzero(fits)
-    if not len(rows):
-        return
-    every = len(rows) == len(lengths)
-    firsts = block.firsts if every else block.firsts[rows]
+    shortest = SHORTEST
+    for width in _WIDTHS:
+        rows = np.flatnonzero((lengths >= shortest) & (lengths <= width))
+        if len(rows):
+            yield from _shapes(block, rows, lengths[rows], width)
+        shortest = width + 1
+
+
+def _shapes(
+    block: Block, rows: NDArray[np.int64], lengths: NDArray[np.int64], width: int
+) -> Iterator[Group]:
+    """Those of fields that are no longer than ``width``."""
     windows = np.lib.stride_tricks.as_strided(
-        block.cells, (len(block.cells) - PADDING + 1, PADDING), (1, 1), writeable=False
-    )[firsts]
+        block.cells, (len(block.cells) - PADDING + 1, width), (1, 1), writeable=False
+    )[block.firsts[rows]]
     keys = np.zeros((len(rows), 4), np.uint8)
-    keys[:, :3] = np.packbits((windows - 48) < 10, axis=1, bitorder="little")
-    keys[:, 3] = lengths if every else lengths[rows]
+    keys[:, : width // 8] = np.packbits((windows - 48) < 10, axis=1, bitorder="little")
+    keys[:, 3] = lengths
     formats = keys.view("<u4")[:, 0] & _MASKS[keys[:, 3]]
     left = np.arange(len(rows))
     for _ in range(FORMATS):
