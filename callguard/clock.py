@@ -21,6 +21,19 @@ class Clock(Protocol):
         ...
 
 
+class StillClock:
+    """Another clock whose wall time stands still."""
+
+    def __init__(self, clock: Clock, moment: datetime) -> None:
+        self._clock, self._moment = clock, moment
+
+    def now(self) -> datetime:
+        return self._moment
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+
 class SystemClock:
     """The machine's clocks."""
 

@@ -120,7 +120,9 @@ def scrub(
         )
         shelf = known.registries
         assert isinstance(shelf, Shelf)
-        judge = ScrubJudge(known, connection, request, owner, moment or now, shelf.snapshots())
+        judge = ScrubJudge(
+            known, connection, request, owner, moment or now, shelf.snapshots(), live=not at
+        )
         try:
             with _reading(source) as (file, size, path), _telling(progress, as_json, size) as tell:
                 asked = Asked(column, delimiter, header)

@@ -216,10 +216,10 @@ async def _gather(
     attempts = await _attempts(known, tenant, facts, claim)
     if not attempts and attempts is not None:
         return facts
-    return replace(facts, attempts=_no_later(attempts, at) if live else attempts)
+    return replace(facts, attempts=no_later(attempts, at) if live else attempts)
 
 
-def _no_later(attempts: tuple[Attempt, ...] | None, at: datetime) -> tuple[Attempt, ...] | None:
+def no_later(attempts: tuple[Attempt, ...] | None, at: datetime) -> tuple[Attempt, ...] | None:
     """What lies after this moment was placed before the clock was set back: it counts as of now."""
     if attempts is None or all(max(a.at, a.answered_at or a.at) <= at for a in attempts):
         return attempts

@@ -10,7 +10,7 @@ All of it is as it was when the judge was made: what is entered afterwards is no
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from callguard.clock import StillClock
 from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
-from callguard.gate.decide import Decision, decide
+from callguard.gate.decide import Decision, decide, no_later
 from callguard.gate.dossier import Dossier
 from callguard.gate.kept import Kept, among
 from callguard.gate.knowledge import Knowledge
@@ -136,11 +137,15 @@ class ScrubJudge:
         tenant: Tenant,
         at: datetime,
         snapshots: Mapping[str, Snapshot],
+        *,
+        live: bool = False,
     ) -> None:
         """``request`` is a call to any number; ``connection`` is in a reading transaction that
         lasts as long as the judge. ``snapshots`` are those that ``known.registries`` answers by.
-        Raises SQLAlchemyError."""
-        self._known, self._connection = known, connection
+        ``live`` is whether ``at`` is this moment and no other: what is dated later was then
+        entered by a clock that was ahead, and counts. Raises SQLAlchemyError."""
+        self._known = replace(known, clock=StillClock(known.clock, at)) if live else known
+        self._connection, self._live = connection, live
         self._request, self._tenant, self._at = request, tenant, at
         self._book = known.policy.of(tenant)
         purpose = read_purpose(request.purpose, tenant.settings.purpose)
@@ -149,7 +154,7 @@ class ScrubJudge:
         self._runner = asyncio.Runner()
         nothing: Any = _Nothing()
         reads: Any = _NoContact(connection)
-        self._bare = replace(known, opt_outs=OptOutImage(), attempts=nothing, reads=reads)
+        self._bare = replace(self._known, opt_outs=OptOutImage(), attempts=nothing, reads=reads)
         self.sorts = Sorts(tenant.settings.home_region, known.home_region)
         self.by_digits = request.contact_channel != "email"
         self.rulings: list[Ruling] = []
@@ -185,8 +190,14 @@ class ScrubJudge:
         if number.e164 is not None and self._again(number):
             return Read(self.sorts.number(Sort.of(number)), int(number.e164[1:]))
         # A short code or an address: there are few, and each is decided with all that is kept.
-        decision = self._runner.run(decide(self._known, request, count=False, at=self._at))
+        decision = self._decided(self._known, request)
         return Read(ruling=ruling_of(decision.verdict), key=number.key)
+
+    def _decided(self, known: Knowledge, request: Request) -> Decision:
+        # Runner.run sets a handler for signals each time, which writes out the whole task in words.
+        loop = self._runner.get_loop()
+        at = None if self._live else self._at
+        return loop.run_until_complete(decide(known, request, count=False, at=at))
 
     def _again(self, number: Number) -> bool:
         """Whether the E.164 form of a number is read as that very number."""
@@ -258,7 +269,7 @@ class ScrubJudge:
         found = self._bases.get((sort, answer))
         if found is None:
             request = replace(self._request, number=f"+{number}")
-            decision = self._runner.run(decide(self._bare, request, count=False, at=self._at))
+            decision = self._decided(self._bare, request)
             ruling = ruling_of(decision.verdict)
             place = self._places.setdefault(ruling, len(self.rulings))
             if place == len(self.rulings):
@@ -283,21 +294,31 @@ class ScrubJudge:
         # Nobody need know of calls that no rule looks at.
         looked = known | np.fromiter((one.since is not None for one in bases), np.bool_, len(bases))
         attempts_of = kept.read_attempts(numbers[looked & among(numbers, kept.called)])
-        wished = among(numbers, kept.wished).tolist()
-        rulings: list[Ruling | None] = []
-        for basis, number, wishes in zip(bases, numbers.tolist(), wished, strict=True):
-            said = self._wishes(f"+{number}") if wishes else ()
-            rulings.append(
-                self._alone_of(basis, said, contacts_of.get(number), attempts_of.get(number))
+        wished = among(numbers, kept.wished)
+        wishes = self._wishes(numbers[wished].tolist())
+        return [
+            self._alone_of(
+                basis,
+                next(wishes) if has_wish else (),
+                contacts_of.get(number),
+                attempts_of.get(number),
             )
-        return rulings
+            for basis, number, has_wish in zip(
+                bases, numbers.tolist(), wished.tolist(), strict=True
+            )
+        ]
 
-    def _wishes(self, subject: str) -> tuple[OptOut, ...]:
-        """The wishes that are about this contact. No rule looks at any other."""
-        wishes = self._known.opt_outs.of(subject, self._tenant.id)
-        return tuple(
-            wish for wish in wishes if wish.since <= self._at and wish.covers(*self._about)
-        )
+    def _wishes(self, numbers: Iterable[int]) -> Iterator[tuple[OptOut, ...]]:
+        """The wishes of each that are about this contact. No rule looks at any other."""
+        at, live, (purpose, channel) = self._at, self._live, self._about
+        for wishes in self._known.opt_outs.of_many(numbers, self._tenant.id):
+            yield tuple(
+                [
+                    wish
+                    for wish in wishes
+                    if (live or wish.since <= at) and wish.covers(purpose, channel)
+                ]
+            )
 
     def _alone_of(
         self,
@@ -335,6 +356,8 @@ class ScrubJudge:
         except ContactError as error:
             reason = f"what is known of the subject could not be read: {one_line(error)}"
             return ruling_of(refusal("gate.facts", reason))
+        if self._live:
+            contact = contact.by(self._at)
         known: dict[str, Any] = {
             "place": place_of(
                 facts.subject,
@@ -354,7 +377,8 @@ class ScrubJudge:
             facts = replace(facts, **known)
         since = basis.since if alike else self._book.looks_back_to(facts)
         if since is not None and calls:
-            known["attempts"] = tuple(call for call in calls if call.at > since)[:MOST]
+            found = tuple(call for call in calls if call.at > since)[:MOST]
+            known["attempts"] = no_later(found, self._at) if self._live else found
         facts = replace(facts, **known)
         if alike:
             return _anew(basis, facts)

@@ -7,13 +7,13 @@ in a microsecond or two, however many there are.
 import threading
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from callguard.optout.events import OptOutEvent
-from callguard.optout.scope import laid_over, scopes
+from callguard.optout.scope import Scope, laid_over, scopes
 from callguard.optout.standing import Change, change
 from callguard.policy.facts import OptOut
 from callguard.storage.types import from_micros
@@ -65,6 +65,11 @@ class _Shard:
         """Puts in subjects that are sorted and differ. Those that are here already are left
         out: of them the numbers among ``rows`` come back."""
         present = np.array(self.subjects)
+        if not len(present):
+            self.subjects = array("q", subjects.tobytes())
+            self.words = array("q", words.tobytes())
+            self.moments = array("q", moments.tobytes())
+            return rows[:0]
         places = np.searchsorted(present, subjects)
         known = np.zeros(len(subjects), bool)
         inside = places < len(present)
@@ -118,6 +123,38 @@ class OptOutImage:
             if (first == len(subjects) or subjects[first] != key) and key not in self._ahead:
                 return ()
             held = self._held(key)
+        return self._binding(held, tenant)
+
+    def of_many(self, numbers: Iterable[int], tenant: str) -> Iterator[tuple[OptOut, ...]]:
+        """What ``of`` says of each of these numbers (the digits of E.164), in order, when it is
+        asked for; many times as fast where most have one wish."""
+        alike: dict[int, tuple[str | None, str, tuple[Scope, ...]]] = {}
+        for key in numbers:
+            held: _Held | None = None
+            with self._lock:
+                shard = self._shards[key % _SHARDS]
+                first = bisect_left(shard.subjects, key)
+                end = bisect_right(shard.subjects, key, first)
+                if end - first == 1 and key not in self._ahead:
+                    word, at = shard.words[first], shard.moments[first]
+                else:
+                    held = self._held(key)
+                whom = self._tenants.get(tenant, 0)
+            if held is not None:
+                yield self._binding(held, tenant)
+            elif word >> _TENANT_SHIFT not in (whom, 0):
+                yield ()
+            else:
+                if word not in alike:
+                    against = self._tenant_names[word >> _TENANT_SHIFT]
+                    way = self._way_names[word >> _CELL_BITS & _WAYS]
+                    alike[word] = (against, way, scopes(word & _CELLS))
+                against, way, every = alike[word]
+                since = from_micros(at)
+                yield tuple([OptOut(against, since, way, *scope) for scope in every])
+
+    def _binding(self, held: _Held, tenant: str) -> tuple[OptOut, ...]:
+        """Those of a subject's wishes that bind this tenant."""
         whom = self._tenants.get(tenant)
         return tuple(
             OptOut(

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -162,7 +163,13 @@ def _read(file: Traversable, told: str, *, shipped: bool = True) -> Pack:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PackError([f"{told}:{line}: it is not in UTF-8: {error.reason}"]) from error
-    return parse_pack(file.name.removesuffix(".toml"), text, told, shipped=shipped)
+    return _remembered(file.name.removesuffix(".toml"), text, told, shipped)
+
+
+@lru_cache(maxsize=64)
+def _remembered(name: str, text: str, file: str, shipped: bool) -> Pack:
+    """A text that was read before is the same pack."""
+    return parse_pack(name, text, file, shipped=shipped)
 
 
 def _duplicates(packs: Iterable[Pack]) -> Iterator[str]:

@@ -9,6 +9,7 @@ them; the punctuation that ``parse_number`` takes between them changes nothing.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from phonenumbers import (
@@ -105,7 +106,7 @@ class Sorts:
         self._numbers: dict[Sort, int] = {}
         self._sorts: dict[tuple[int, int], int] = {}
         self._readings: dict[tuple[int, int], Reading] = {}
-        self.international = _International()
+        self.international = _international()
         self.national: Automaton | None = None
         self._offsets: tuple[int, ...] = ()
         self._code = country_code_for_region(home_region)
@@ -242,6 +243,12 @@ class _International(Automaton):
             return self._number(((len(self.machines) - 1, 1),))
         self._codes.append(code)
         return self._number(((-1, len(self._codes) - 1),))
+
+
+@lru_cache(maxsize=1)
+def _international() -> _International:
+    """The one there is: it learns, but what it tells does not depend on who asked before."""
+    return _International()
 
 
 class _Always:

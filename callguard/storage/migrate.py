@@ -1,16 +1,25 @@
 """Bringing a database to the schema of this version, with Alembic."""
 
 from importlib import resources
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
 
 from callguard.storage.database import Database, DatabaseError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
 
-def _config() -> Config:
+# Alembic is imported where it is used: it is a sixth of what a command takes to start.
+
+HEAD: Final = "0003"
+"""The newest of the migrations."""
+
+
+def config_of_migrations() -> "Config":
+    """Where Alembic finds them."""
+    from alembic.config import Config
+
     config = Config()
     folder = resources.files("callguard.storage").joinpath("migrations")
     config.set_main_option("script_location", str(folder))
@@ -19,7 +28,9 @@ def _config() -> Config:
 
 def upgrade(database: Database) -> None:
     """Creates or upgrades the schema. Raises sqlalchemy.exc.OperationalError if it cannot."""
-    config = _config()
+    from alembic import command
+
+    config = config_of_migrations()
     database.make_private()
     with database.writing() as connection:
         config.attributes["connection"] = connection
@@ -28,10 +39,11 @@ def upgrade(database: Database) -> None:
 
 def check(database: Database) -> None:
     """Raises DatabaseError, in one line, unless the schema is exactly this version's."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
     with database.reading() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+        known = inspect(connection).has_table("alembic_version")
+        asked = text("SELECT version_num FROM alembic_version")
+        current = connection.execute(asked).scalar_one_or_none() if known else None
     if current is None:
         raise DatabaseError("the database is empty; run callguard init")
-    if current != head:
-        raise DatabaseError(f"the database has schema {current}, not {head}; run callguard init")
+    if current != HEAD:
+        raise DatabaseError(f"the database has schema {current}, not {HEAD}; run callguard init")

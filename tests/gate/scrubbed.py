@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert
 
-from callguard.clock import SystemClock
+from callguard.clock import StillClock, SystemClock
 from callguard.contacts.contact import Contact
 from callguard.gate.decide import decide
 from callguard.gate.knowledge import Knowledge
@@ -48,6 +48,7 @@ class Office:
     known: Knowledge
     request: Request
     connection: Connection
+    live: bool = False
 
     def wish(self, sequence: int, subject: str, **event: object) -> None:
         values = {"tenant": "acme", "standing": True, "way": "cli", "actor": "t", "at": AT, **event}
@@ -81,12 +82,15 @@ class Office:
         assert tenant is not None
         assert isinstance(self.known.registries, Shelf)
         snapshots = self.known.registries.snapshots()
-        return ScrubJudge(self.known, self.connection, self.request, tenant, AT, snapshots)
+        return ScrubJudge(
+            self.known, self.connection, self.request, tenant, AT, snapshots, live=self.live
+        )
 
     def decided(self, text: str) -> Ruling:
         """What ``decide`` says of one number."""
         request = replace(self.request, number=text)
-        decision = asyncio.run(decide(self.known, request, count=False, at=AT))
+        known = replace(self.known, clock=StillClock(self.known.clock, AT))
+        decision = asyncio.run(decide(known, request, count=False, at=None if self.live else AT))
         if not decision.call.subject:
             return NO_NUMBER
         return ruling_of(decision.verdict)

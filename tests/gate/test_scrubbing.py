@@ -230,6 +230,25 @@ def test_a_wish_holds_for_the_purposes_and_channels_that_it_names(
     assert held == [False, purpose == "survey", False, True, False, False]
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_what_a_clock_ahead_dated_counts_now_and_not_for_another_moment(
+    tmp_path: Path, live: bool
+) -> None:
+    later = AT + timedelta(minutes=5)
+    with office(tmp_path, packs=[CAP], shipped=False) as home:
+        home.live = live
+        home.wish(1, "+12025550120", at=later)
+        home.contact("+12025550121", Contact(restricted_since=later))
+        for call in range(2):
+            one = Attempt(later, "acme", "marketing", answered_at=later)
+            home.attempt("+12025550122", one, str(call))
+        home.wish(2, "US:12345", at=later)
+        texts = ["2025550120", "2025550121", "2025550122", "12345", "2025550123"]
+        found = rulings(home, texts)
+        assert found == [home.decided(text) for text in texts]
+    assert (found[0].outcome is Outcome.MUST_NOT) is live
+
+
 def test_wishes_of_one_sort_differ_in_their_words(tmp_path: Path) -> None:
     with office(tmp_path, shipped=False) as home:
         for last in range(9):

@@ -80,7 +80,7 @@ def test_a_call_that_ends_while_callguard_is_dead_is_sealed_after_its_return(
 
 def test_a_call_that_outlives_the_restart_is_sealed_when_it_ends(guarded: GuardedPbx) -> None:
     number = new_number()
-    agent, party = recorded_call(guarded, number, 5000)
+    agent, party = recorded_call(guarded, number, 9000)
     time.sleep(0.2)  # somewhere in the talk
     guarded.callguard.kill()
     guarded.callguard.start()

@@ -119,6 +119,9 @@ def check(image: OptOutImage, rows: list[OptOutEvent], known: set[int]) -> None:
         for tenant in ("acme", "other", "third"):
             found = image.of(subject, tenant)
             assert {wish.tenant for wish in found} <= {tenant, None}
+            number = module._number(subject)
+            if number is not None:
+                assert list(image.of_many([number], tenant)) == [found]
             for scope in (tenant, None):
                 wanted = model(rows, known, subject, scope)
                 told = as_cells(found, scope)
@@ -267,6 +270,28 @@ def test_a_wish_against_everyone_binds_each_tenant_and_is_lifted_only_as_such() 
     image.apply(3, event(standing=False, tenant=None))
     assert image.of(ANN, "acme") == ()
     assert image.count() == 0
+
+
+@given(arrivals(), st.lists(st.sampled_from([*SUBJECTS, "+1", "+442079460003"]), max_size=8))
+def test_many_are_told_of_as_each_is(arrival: Arrival, subjects: list[str]) -> None:
+    """Whatever was read and whatever is ahead of that; also in no order, twice, or of no wish."""
+    image = OptOutImage()
+    image.load([page_of(arrival.rows, 0, arrival.pages[0])])
+    for number in arrival.own:
+        image.apply(number, arrival.rows[number - 1])
+    numbers = [int(subject[1:]) for subject in subjects if subject[0] == "+"]
+    for tenant in ("acme", "other", "third"):
+        told = list(image.of_many(numbers, tenant))
+        assert told == [image.of(f"+{number}", tenant) for number in numbers]
+
+
+def test_a_tenant_whose_first_wish_was_not_yet_read_has_it_among_the_numbers() -> None:
+    image = OptOutImage()
+    image.follow([change(1, event(subject=BOB, tenant="other"))])
+    image.apply(2, event(tenant="new"))
+    assert image.numbers_against("new").tolist() == [int(ANN[1:])]
+    assert image.numbers_against("other").tolist() == [int(BOB[1:])]
+    assert [len(wishes) for wishes in image.of_many([int(ANN[1:]), int(BOB[1:])], "new")] == [1, 0]
 
 
 def test_who_never_said_anything_has_no_wish() -> None:

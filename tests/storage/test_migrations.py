@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select, text
 
 from callguard.storage import migrate
@@ -40,6 +41,11 @@ def first(tmp_path: Path) -> Database:
         for row in FIRST:
             connection.execute(text(row))
     return database
+
+
+def test_the_schema_that_is_asked_for_is_that_of_the_newest_migration() -> None:
+    scripts = ScriptDirectory.from_config(migrate.config_of_migrations())
+    assert scripts.get_current_head() == migrate.HEAD
 
 
 def test_a_database_of_the_first_schema_is_refused_until_it_is_brought_on(first: Database) -> None:

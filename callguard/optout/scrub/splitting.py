@@ -97,7 +97,8 @@ class _Splitting:
         self._counts = np.zeros(0, np.int64)
         self._few: Counter[tuple[str, ...]] = Counter()
         self._tails: list[bytes] = []
-        self._delimiter = ","
+        self._delimiter, self._mark = ",", b","
+        self._rules: dict[tuple[str, ...], bytes] = {}
 
     def run(
         self,
@@ -117,6 +118,7 @@ class _Splitting:
             header=asked.header,
         )
         self._delimiter = summary.delimiter = layout.delimiter
+        self._mark = layout.delimiter.encode()
         summary.column, summary.header = layout.name, layout.header
         bom, data, final = listed.read(layout.begins), b"", False
         summary.bytes = len(bom)
@@ -262,8 +264,11 @@ class _Splitting:
                 self._files[outcome].write(_with_tails(data, block, here, added))
 
     def _tail(self, ruling: Ruling) -> bytes:
-        told = _written((ruling.reason, " ".join(ruling.rules)), self._delimiter)
-        return self._delimiter.encode() + told + b"\n"
+        told = self._rules.get(ruling.rules)
+        if told is None:
+            told = self._rules[ruling.rules] = _written((" ".join(ruling.rules),), self._delimiter)
+        reason = _written((ruling.reason,), self._delimiter)
+        return b"%b%b%b%b\n" % (self._mark, reason, self._mark, told)
 
     def _told(self) -> None:
         """Adds up how often each rule held a row back."""
