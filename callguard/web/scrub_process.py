@@ -81,6 +81,7 @@ async def run(
         for task in tasks:
             task.cancel()
         await asyncio.wait({*tasks, stopping})
+        await _drained(process.stdout, process.stderr)
     if process.returncode != 0:
         raise ScrubError(told.last or f"the scrub ended with status {process.returncode}")
     return bytes(told.out)
@@ -103,6 +104,15 @@ async def _listen(stream: asyncio.StreamReader, told: _Told, heard: Heard, clock
             text = line.decode("utf-8", "replace").strip()
             if text and not heard(text):
                 told.last = text.removeprefix("callguard: ")[:MOST_REASON]
+
+
+async def _drained(*streams: asyncio.StreamReader) -> None:
+    """Reads what an ended process left in its pipes: unread, they would stay open."""
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(GRACE_S):
+            for stream in streams:
+                while await stream.read(_READ):
+                    pass
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
