@@ -320,7 +320,7 @@ def a_list(file: Path, lines: int) -> Path:
 def test_killed_in_the_middle_and_run_again_every_opt_out_is_there_once(
     acme: CommandLine, tmp_path: Path
 ) -> None:
-    lines = 100_000
+    lines = 30_000
     file = a_list(tmp_path / "long", lines)
     running = started(acme, file)
     deadline = time.monotonic() + 60

@@ -57,7 +57,7 @@ finally:
 """
 
 SEED = 20261122
-KILLS = 10
+KILLS = 6
 ROOT = Path(__file__).parents[2]
 
 

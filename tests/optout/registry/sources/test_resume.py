@@ -48,7 +48,7 @@ def resumed(path: Path, form: Format, offset: int, tally: Tally, block: int) -> 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("form", TEXTS)
-@pytest.mark.parametrize("block", [150, 1000])
+@pytest.mark.parametrize("block", [400, 1000])
 def test_taken_up_behind_any_batch_the_rest_and_the_tally_are_the_same(
     tmp_path: Path, way: str, form: Format, block: int
 ) -> None:
