@@ -201,8 +201,10 @@ class ScrubJobs:
                     await self._work_on(job)
                     continue
                 waking = asyncio.create_task(self._wake.wait())
-                await asyncio.wait({waking, sweeping}, return_when=asyncio.FIRST_COMPLETED)
-                waking.cancel()
+                try:
+                    await asyncio.wait({waking, sweeping}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waking.cancel()
                 if sweeping.done():
                     await sweeping
         finally:

@@ -330,6 +330,19 @@ class TestARestart:
             assert (await place.doors.ask("GET", f"{PATH}/{job_id}"))[1]["summary"] == {"rows": 3}
         assert script.begun == [job_id, job_id]
 
+    async def test_leaves_no_task_of_the_one_before(
+        self, tmp_path: Path, database: Database, journal: Journal, clock: HandClock, script: Script
+    ) -> None:
+        two_tenants(database, clock)
+        before = asyncio.all_tasks()
+        async with open_doors(tmp_path, database, journal, clock, scrubber=script) as doors:
+            place = Place(doors, script, tmp_path / "scrubs")
+            await place.over(await place.sent())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        left = [task.get_coro() for task in asyncio.all_tasks() - before]
+        assert [coro for coro in left if "Event.wait" in getattr(coro, "__qualname__", "")] == []
+
     async def test_removes_the_list_of_a_scrub_that_had_ended(
         self, tmp_path: Path, database: Database, journal: Journal, clock: HandClock, script: Script
     ) -> None:
