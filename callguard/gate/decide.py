@@ -8,14 +8,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.contacts.contact import ContactError
 from callguard.gate.callbook import Call
-from callguard.gate.dossier import NOTHING_KEPT, read_dossier
+from callguard.gate.dossier import NOTHING_KEPT, contact_facts, read_dossier
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import Parties, find_tenant, parties_of
 from callguard.gate.registries import snapshots_asked
 from callguard.gate.request import Request, read_purpose
 from callguard.ids import uuid7
 from callguard.policy.facts import Attempt, CallFacts, OptOut, Purpose
-from callguard.policy.place import place_of
 from callguard.policy.rules import Verdict, refusal, unrecorded
 from callguard.retention.schedule import expires_at
 from callguard.storage.attempts import Claim, as_row
@@ -182,6 +181,7 @@ async def _gather(
         counted = campaign if request.dialler == "machine" else None
         dossier = await read_dossier(known.reads, tenant.id, subject.key, counted, at)
     contact = dossier.contact.by(at) if live else dossier.contact
+    fallback = parties.home_region if request.contact_channel == "email" else None
     facts = CallFacts(
         at=at,
         tenant=tenant.id if tenant else "",
@@ -190,26 +190,15 @@ async def _gather(
         subject=subject,
         caller=parties.caller,
         called=parties.called,
-        place=place_of(
-            subject,
-            region=contact.region,
-            subdivision=contact.subdivision,
-            zone=contact.zone,
-            fallback=parties.home_region if request.contact_channel == "email" else None,
-        ),
         channel=request.contact_channel,
-        subject_kind=contact.kind,
         home_region=parties.home_region,
         registries=known.registries.answers(subject) if outbound else (),
-        consents=contact.consents,
-        relationships=contact.relationships,
-        refusals=contact.refusals,
-        restricted_since=contact.restricted_since,
         campaign=campaign,
         debt=request.debt or None,
         agent=request.agent or None,
         dialler=request.dialler,
         figures=dossier.figures,
+        **contact_facts(contact, subject, fallback),
     )
     if tenant is None or not outbound or not subject.known or parties.emergency:
         return facts

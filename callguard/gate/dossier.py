@@ -4,12 +4,22 @@ import asyncio
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import TypedDict
 
 from sqlalchemy import Connection, bindparam, select
 
 from callguard.contacts.contact import NOTHING_KNOWN, Contact
 from callguard.contacts.store import read as read_contact
-from callguard.policy.facts import CampaignDay
+from callguard.policy.facts import (
+    CampaignDay,
+    GivenConsent,
+    Place,
+    Refusal,
+    Relationship,
+    SubjectKind,
+)
+from callguard.policy.numbers import Number
+from callguard.policy.place import place_of
 from callguard.storage.grouped import GroupedReads
 from callguard.storage.schema import campaign_days
 
@@ -26,6 +36,35 @@ class Dossier:
 
 
 NOTHING_KEPT = Dossier()
+
+
+class ContactFacts(TypedDict):
+    """What a contact says of a subject, as ``CallFacts`` names it."""
+
+    place: Place
+    subject_kind: SubjectKind
+    consents: tuple[GivenConsent, ...]
+    relationships: tuple[Relationship, ...]
+    refusals: tuple[Refusal, ...]
+    restricted_since: datetime | None
+
+
+def contact_facts(contact: Contact, subject: Number, fallback: str | None = None) -> ContactFacts:
+    """``fallback`` is the region of a subject whose number lies nowhere."""
+    return {
+        "place": place_of(
+            subject,
+            region=contact.region,
+            subdivision=contact.subdivision,
+            zone=contact.zone,
+            fallback=fallback,
+        ),
+        "subject_kind": contact.kind,
+        "consents": contact.consents,
+        "relationships": contact.relationships,
+        "refusals": contact.refusals,
+        "restricted_since": contact.restricted_since,
+    }
 
 
 def read_dossier(

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from callguard.clock import StillClock
 from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
 from callguard.gate.decide import Decision, decide, no_later
-from callguard.gate.dossier import Dossier
+from callguard.gate.dossier import Dossier, contact_facts
 from callguard.gate.kept import Kept, among
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import parties_of
@@ -35,7 +35,6 @@ from callguard.policy.evaluate import judge
 from callguard.policy.facts import Attempt, CallFacts, OptOut
 from callguard.policy.kinds import opt_out
 from callguard.policy.numbers import Number, parse_number
-from callguard.policy.place import place_of
 from callguard.policy.rulebook import RINGING, looks_back
 from callguard.policy.rules import Outcome as Found
 from callguard.policy.rules import Rule, Verdict, refusal
@@ -358,20 +357,7 @@ class ScrubJudge:
             return ruling_of(refusal("gate.facts", reason))
         if self._live:
             contact = contact.by(self._at)
-        known: dict[str, Any] = {
-            "place": place_of(
-                facts.subject,
-                region=contact.region,
-                subdivision=contact.subdivision,
-                zone=contact.zone,
-            ),
-            "subject_kind": contact.kind,
-            "consents": contact.consents,
-            "relationships": contact.relationships,
-            "refusals": contact.refusals,
-            "restricted_since": contact.restricted_since,
-            "opt_outs": wishes,
-        }
+        known: dict[str, Any] = {**contact_facts(contact, facts.subject), "opt_outs": wishes}
         alike = known["place"] == facts.place and contact.kind == facts.subject_kind
         if not alike:
             facts = replace(facts, **known)

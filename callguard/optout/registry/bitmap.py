@@ -52,9 +52,7 @@ class Bitmap:
         self._bytes = memoryview(memory)
         self._starts = "I" if len(memory) < 1 << 32 else "Q"
         self._rows: dict[int, array[int]] = {}
-        self._offsets: dict[int, int] = {
-            key: place * LEAVES for place, key in enumerate(keys.tolist())
-        }
+        self._places = {key: place for place, key in enumerate(keys.tolist())}
 
     @classmethod
     def open(cls, file: Path) -> Self:
@@ -97,10 +95,10 @@ class Bitmap:
         """Where each leaf of a group begins, 0 for one that is not there; nothing for a group that
         is not there. Kept from the first question on: an array is asked quicker than a view."""
         tables, rows = self._tables, self._rows  # before the question that refuses when closed
-        offset = self._offsets.get(group)
-        if offset is None:
+        place = self._places.get(group)
+        if place is None:
             return _NO_ROW
-        table = tables[offset // LEAVES].astype(np.uint64)
+        table = tables[place].astype(np.uint64)
         starts = np.where(table == 0, 0, (table - 1) * LEAF_BYTES + HEAD.size)
         row = array(self._starts, starts.astype(np.dtype(self._starts)).tobytes())
         rows[group] = row
@@ -110,7 +108,7 @@ class Bitmap:
         """``holds`` for each of many numbers."""
         found = np.zeros(len(numbers), np.bool_)
         with self._guard:
-            self._offsets.get(0)  # refuses when closed
+            self._places.get(0)  # refuses when closed
             if self.count == 0:
                 return found
             data = np.frombuffer(self._map, np.uint8)  # keeps the map until we are done
@@ -146,19 +144,19 @@ class Bitmap:
 
     def counts(self) -> dict[int, int]:
         """How many numbers each group holds."""
-        self._offsets.get(0)
+        self._places.get(0)
         return dict(zip(self._keys.tolist(), self._counts.tolist(), strict=True))
 
     def count_between(self, low: int, high: int) -> int:
         """How many of the numbers from ``low`` to before ``high`` are in the list."""
-        self._offsets.get(0)
+        self._places.get(0)
         keys = self._keys.astype(np.int64)
         whole = slice(
             int(np.searchsorted(keys, -(-low // GROUP))), int(np.searchsorted(keys, high // GROUP))
         )
         total = int(self._counts[whole].sum(dtype=np.uint64)) if whole.start < whole.stop else 0
         for edge in {low // GROUP if low % GROUP else -1, high // GROUP if high % GROUP else -1}:
-            if edge in self._offsets:
+            if edge in self._places:
                 numbers = self.numbers(edge)
                 total += int(np.count_nonzero((numbers >= low) & (numbers < high)))
         return total
@@ -173,10 +171,10 @@ class Bitmap:
         """Which leaves of a group there are, and their bytes, a row for each; none for a group that
         is not in the file. Reads through the descriptor, so the memory map does not fill up."""
         with self._guard:
-            offset = self._offsets.get(group)
-            if offset is None:
+            place = self._places.get(group)
+            if place is None:
                 return np.zeros(0, np.int64), np.zeros((0, LEAF_BYTES), np.uint8)
-            table = self._tables[offset // LEAVES].copy()
+            table = self._tables[place].copy()
         there = np.flatnonzero(table)
         start = HEAD.size + (int(table[there[0]]) - 1) * LEAF_BYTES
         size = len(there) * LEAF_BYTES
@@ -215,7 +213,7 @@ class Bitmap:
         if descriptor < 0:
             return
         os.close(descriptor)
-        self._offsets = cast("dict[int, int]", Closed(self.file))
+        self._places = cast("dict[int, int]", Closed(self.file))
         self._rows = cast("dict[int, array[int]]", Closed(self.file))
         self._finder = None
         # Nothing of the map is read here: a file that was cut would end the process.
@@ -227,7 +225,7 @@ class Bitmap:
             self._map.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_offsets"):
+        if hasattr(self, "_places"):
             self.close()
 
     @contextlib.contextmanager
