@@ -35,6 +35,13 @@ class Asterisk(_Section):
     whether its dialplan reads the lease from the file too (``CALLGUARD_LEASE_FILE``).
     ``call_back`` is the channel by which a number is called back that was typed on the opt-out
     line: ``PJSIP/{number}@carrier``, or ``{digits}`` for E.164 without its plus.
+
+    ``trunks`` are the endpoints behind which the world is (``PJSIP/carrier``, ``DAHDI/*``): who
+    speaks there is recorded only once told. Every other endpoint is then one of the tenants' own
+    people, who are told by policy; without ``trunks`` only those that a tenant names are.
+    ``ungated`` is what becomes of a call that a trunk carries without a verdict,
+    ``foreign_recordings`` of a recording that callguard did not begin, of somebody who did not
+    consent.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] = "asterisk"
@@ -50,6 +57,9 @@ class Asterisk(_Section):
     cdr_file: Path | None = None
     lease_file: bool = False
     call_back: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.@:{}/+-]{3,128}$")] = None
+    trunks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]+/[^;@\s]{1,120}$")], ...] = ()
+    ungated: Literal["report", "hangup"] = "report"
+    foreign_recordings: Literal["stop", "report"] = "stop"
 
     @field_validator("call_back")
     @classmethod

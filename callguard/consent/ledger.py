@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from callguard.consent.notice import ConsentState, Played
+from callguard.consent.notice import Played
 from callguard.consent.prompts import RATE, Prompt
+from callguard.consent.states import ConsentState
 from callguard.storage.journal import Row
 from callguard.storage.schema import consents
 

@@ -1,21 +1,14 @@
 """Whether a notice was heard. Pure."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from callguard.consent.states import ConsentState
 
 OPT_OUT_DIGIT = "9"
 """What the notice says to press; it is in the words, so it is no setting."""
 
 TAIL_SAMPLES = 160
 """20 ms at 8 kHz: Asterisk counts whole frames, so a full prompt may fall one frame short."""
-
-
-class ConsentState(StrEnum):
-    """What the ledger says of one notice or question."""
-
-    GRANTED = "granted"
-    REFUSED = "refused"
-    INCOMPLETE = "incomplete"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import structlog
 from callguard.agi.session import AgiSession
 from callguard.agi.wire import AgiError
 from callguard.consent.ledger import Consent, as_row
-from callguard.consent.notice import OPT_OUT_DIGIT, ConsentState, Played, consent_by_notice
+from callguard.consent.notice import OPT_OUT_DIGIT, Played, consent_by_notice
 from callguard.consent.prompts import RATE, Prompt
+from callguard.consent.states import ConsentState
 from callguard.gate.callbook import Call
 from callguard.gate.opt_out import opt_out
 from callguard.gate.room import Gate

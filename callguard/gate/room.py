@@ -8,6 +8,7 @@ from callguard.consent.prompts import Prompt, PromptLibrary
 from callguard.gate.callbook import Call, CallBook, read_call
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.request import Counts
+from callguard.gate.told import ToldParties
 from callguard.gate.typed_number import HourlyBound
 from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
@@ -39,7 +40,31 @@ class Recordings(Protocol):
         ...
 
     def in_progress(self, call: Call, channel_uniqueid: str) -> tuple[OpenRecording, ...]:
-        """The recordings of the conversation that a channel is part of."""
+        """The recordings of the conversation that a channel is part of, paused ones too."""
+        ...
+
+    def paused(self, recording: OpenRecording) -> bool:
+        """Whether somebody paused it and nobody resumed it."""
+        ...
+
+    async def pause(self, recording: OpenRecording, *, by: str) -> bool:
+        """Makes both its directions silent until it is resumed; whether they are known to be. The
+        wish stands also where Asterisk cannot be told now."""
+        ...
+
+    async def resume(self, recording: OpenRecording, *, by: str) -> bool:
+        """Ends a pause, durably first; whether it was. What else silences the recording (somebody
+        in the conversation who was not told) goes on doing so."""
+        ...
+
+    async def hush(self, call: Call, channel_uniqueid: str) -> bool:
+        """Somebody on that channel, who did not consent, is about to join the conversation: makes
+        silent what is recorded of it. Whether nothing of it is heard in any recording."""
+        ...
+
+    async def erase(self, recording: OpenRecording, *, by: str) -> bool:
+        """Stops a recording and makes what was recorded unreadable for good, in the order of an
+        erasure; whether that is durable. It is never sealed."""
         ...
 
     def stopped(self, recording: OpenRecording) -> None:
@@ -47,7 +72,8 @@ class Recordings(Protocol):
         ...
 
     async def stop(self, recording: OpenRecording) -> bool:
-        """Stops a recording from outside its channel; whether it is known to have stopped."""
+        """Stops a recording from outside its channel; whether it is known to have stopped. The
+        wish stands also where Asterisk cannot be told now."""
         ...
 
 
@@ -63,6 +89,7 @@ class Gate(Knowledge):
     durable_s: float = 2.0
     calls: CallBook = field(default_factory=CallBook)
     counts: Counts = field(default_factory=Counts)
+    told: ToldParties = field(default_factory=ToldParties)
     typed_numbers: HourlyBound = field(default_factory=lambda: HourlyBound(TYPED_AN_HOUR))
 
     def sound(self, pbx: str, prompt: Prompt) -> str | None:

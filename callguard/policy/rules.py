@@ -38,6 +38,10 @@ class Obligation(StrEnum):
     STATE_PURPOSE = "state_purpose"
     OFFER_OPT_OUT = "offer_opt_out"
     RECORD = "record"
+    PRIOR_CONSENT = "prior_consent"
+    """Nothing need be asked: a consent to recordings, with its evidence, stands."""
+    ONE_PARTY = "one_party"
+    """Nothing need be said: one party's consent suffices, and the tenant is one."""
 
 
 class KindSettings(BaseModel):

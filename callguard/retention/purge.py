@@ -30,6 +30,7 @@ from callguard.storage.schema import (
     erasures,
     opt_out_claims,
     purges,
+    recording_events,
     recordings,
     scrubs,
 )
@@ -48,6 +49,7 @@ TABLES: dict[str, Table] = {
     "attempt": attempts,
     "consent": consents,
     "recording": recordings,
+    "recording_event": recording_events,
     "scrub": scrubs,
     "opt_out_claim": opt_out_claims,
 }

@@ -221,8 +221,13 @@ consents = Table(
     Column("subject", String(SUBJECT), nullable=False),
     Column("purpose", String(16), nullable=False),
     Column("state", String(12), nullable=False),
+    Column("mode", String(20)),
+    Column("rules", JSON(none_as_null=True)),
+    Column("pbx", String(63)),
+    Column("channel_uniqueid", String(150)),
     Column("prompt", Text),
     Column("language", String(16)),
+    Column("asked", Integer),
     Column("heard_ms", Integer),
     Column("length_ms", Integer),
     Column("answer", String(4)),
@@ -299,6 +304,24 @@ recordings = Table(
     Index(None, "call_id"),
     Index(None, "state"),
     Index(None, "expires_at"),
+)
+
+recording_events = Table(
+    "recording_events",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("recording_id", String(36), nullable=False),
+    Column("call_id", String(36), nullable=False),
+    _tenant(),
+    Column("kind", String(16), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text),
+    Column("at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Index(None, "call_id"),
+    Index(None, "recording_id"),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 call_records = Table(

@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from callguard.policy.facts import Purpose
 from callguard.policy.overrides import Override
@@ -14,6 +14,12 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 RETENTION_CLASSES = ("call_record", "verdict", "attempt", "consent", "recording")
 DEFAULT_DAYS = 365
+
+
+Digit = Annotated[str, Field(pattern=r"^[0-9]$")]
+AgentCode = Literal["pause", "resume", "stop", "withdraw", "optout"]
+SubjectCode = Literal["stop", "withdraw", "optout"]
+"""Whoever is recorded may end that, and never begin it: to resume is none of theirs."""
 
 
 class TenantError(ValueError):
@@ -30,6 +36,15 @@ class TenantSettings(BaseModel):
     tenant's ``language`` where left out); ``typed_opt_out`` is what becomes of a number that was
     typed on the opt-out line by somebody who does not call from it: ``accept`` it at once, or
     ``call_back`` and let it be confirmed there.
+
+    ``recording_mode`` is how its calls are recorded where the law asks for no more: ``silent``,
+    after a ``notice``, after a ``notice_or_refuse`` in which ``refuse_digit`` says no, or after an
+    ``ask`` in which ``accept_digit`` says yes. A question is put again ``ask_repeats`` times when
+    no answer came within ``answer_s`` seconds of its end; ``barge_in`` is whether a yes counts
+    that came before its end (a no always does). ``on_refusal`` is what follows a no. A yes
+    is good for further calls for ``remember_days``. ``agent_codes`` and ``subject_codes`` are the
+    feature codes that each of them may press. ``beep_s`` is the time between two tones, where
+    a rule demands them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +59,18 @@ class TenantSettings(BaseModel):
     shown_number: str = ""
     languages: tuple[str, ...] = ()
     typed_opt_out: Literal["accept", "call_back"] = "accept"
+    recording_mode: Literal["silent", "notice", "notice_or_refuse", "ask"] = "notice"
+    on_refusal: Literal["connect", "end"] = "connect"
+    accept_digit: Digit = "1"
+    refuse_digit: Digit = "2"
+    opt_out_digit: Digit = "9"
+    ask_repeats: Annotated[int, Field(ge=0, le=5)] = 1
+    answer_s: Annotated[float, Field(ge=1, le=30)] = 5.0
+    barge_in: bool = False
+    remember_days: Annotated[int, Field(ge=0, le=3_650)] = 0
+    agent_codes: tuple[AgentCode, ...] = ("pause", "resume", "stop", "withdraw", "optout")
+    subject_codes: tuple[SubjectCode, ...] = ("stop", "withdraw", "optout")
+    beep_s: Annotated[int, Field(ge=5, le=120)] = 15
 
     @field_validator("home_region")
     @classmethod
@@ -51,6 +78,12 @@ class TenantSettings(BaseModel):
         if value not in SUPPORTED_REGIONS:
             raise ValueError(f"{value!r} is not a region of the telephone numbering plans")
         return value
+
+    @model_validator(mode="after")
+    def _digits_differ(self) -> Self:
+        if len({self.accept_digit, self.refuse_digit, self.opt_out_digit}) != 3:
+            raise ValueError("accept_digit, refuse_digit and opt_out_digit are not three digits")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

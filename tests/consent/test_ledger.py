@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from callguard.consent.ledger import Consent, as_row
-from callguard.consent.notice import ConsentState, Played
+from callguard.consent.notice import Played
 from callguard.consent.prompts import Prompt
+from callguard.consent.states import ConsentState
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import consents

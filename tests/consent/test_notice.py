@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callguard.consent.notice import TAIL_SAMPLES, ConsentState, Played, consent_by_notice
+from callguard.consent.notice import TAIL_SAMPLES, Played, consent_by_notice
+from callguard.consent.states import ConsentState
 
 WHOLE = 16_000
 FRAME = 160
