@@ -1,9 +1,9 @@
 """After a refusal, or after a conversation, the subject is left alone for a while."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
-from callguard.policy.facts import CallFacts
+from callguard.policy.facts import CallFacts, local_times
 from callguard.policy.kinds.attempts import same
 from callguard.policy.period import PeriodField
 from callguard.policy.rules import Found, KindSettings, blocked, passed, unknown
@@ -25,11 +25,22 @@ def find(settings: Settings, facts: CallFacts) -> Found:
     last = max((moment for moment in began if moment <= facts.at), default=None)
     if last is None:
         return passed(f"no {settings.after} is known")
-    over = settings.rest.after(last)
+    over = _over(settings, last, facts)
     said = f"{settings.after} on {last:%Y-%m-%d %H:%M} UTC, {settings.rest} of rest"
     if facts.at < over:
         return blocked(f"{said} last until {over:%Y-%m-%d %H:%M} UTC")
     return passed(f"{said} ended on {over:%Y-%m-%d %H:%M} UTC")
+
+
+def _over(settings: Settings, last: datetime, facts: CallFacts) -> datetime:
+    """When the rest ends. After a refusal its days are also counted by the clocks of the subject,
+    and the later end holds: one of them is an hour longer in autumn. Conversations are looked
+    for no further back than the period itself."""
+    ends = [settings.rest.after(last)]
+    if settings.after == "refusal":
+        local = local_times(last, facts.place.zones)
+        ends += [settings.rest.after(moment).astimezone(UTC) for moment in local]
+    return max(ends)
 
 
 def _moments(settings: Settings, facts: CallFacts) -> list[datetime] | None:

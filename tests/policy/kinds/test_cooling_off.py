@@ -10,6 +10,7 @@ from tests.policy.facts import NOON, a_call, an_attempt
 from tests.policy.kinds.asked import ask, loosens, refused
 
 TICK = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
 DAYS_60 = timedelta(days=60)
 AFTER_NO: dict[str, object] = {"after": "refusal", "rest": "60d"}
 AFTER_TALK: dict[str, object] = {"after": "conversation", "rest": "7d", "per": "debt"}
@@ -19,13 +20,16 @@ AFTER_TALK: dict[str, object] = {"after": "conversation", "rest": "7d", "per": "
     ("ago", "outcome"),
     [
         (timedelta(0), Outcome.BLOCK),
-        (DAYS_60 - TICK, Outcome.BLOCK),
-        (DAYS_60, Outcome.PASS),
-        (DAYS_60 + TICK, Outcome.PASS),
+        (DAYS_60, Outcome.BLOCK),
+        (DAYS_60 + HOUR - TICK, Outcome.BLOCK),
+        (DAYS_60 + HOUR, Outcome.PASS),
         (-TICK, Outcome.PASS),
     ],
 )
-def test_the_rest_ends_at_its_last_moment(ago: timedelta, outcome: Outcome) -> None:
+def test_the_rest_ends_at_its_last_moment_by_the_clock_of_the_subject(
+    ago: timedelta, outcome: Outcome
+) -> None:
+    """Between September and November those days have an hour more."""
     facts = a_call(refusals=(Refusal(NOON - ago),))
     assert ask("cooling_off", facts, **AFTER_NO).outcome is outcome
 

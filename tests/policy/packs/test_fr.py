@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callguard.policy.facts import CallFacts, Refusal
@@ -359,6 +359,7 @@ def test_who_refused_is_left_alone_until_sixty_days_are_full(
 
 
 @given(refused=MOMENTS)
+@example(refused=datetime(2029, 8, 28, 22, tzinfo=UTC))
 def test_no_call_follows_a_refusal_before_the_sixtieth_day_has_ended(refused: datetime) -> None:
     paris = ZoneInfo("Europe/Paris")
     sixtieth = refused.astimezone(paris).date() + 60 * DAYS
