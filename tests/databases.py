@@ -7,10 +7,10 @@ import pytest
 
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
-from callguard.storage.migrate import upgrade
 from callguard.tenants.store import NewTenant, OwnKey, add
 from callguard.tenants.tenant import TenantSettings
 from tests.clock import HandClock
+from tests.schema import upgrade
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
+from functools import cached_property
 from itertools import pairwise
 
 from pydantic import BaseModel
@@ -26,8 +27,7 @@ have been placed before the window began."""
 
 
 class Rulebook:
-    """A set of rules, immutable. ``digest`` names exactly these rules, wherever it is made;
-    ``about_age`` are those about the age of a registry's list.
+    """A set of rules, immutable. ``about_age`` are those about the age of a registry's list.
 
     Raises ValueError for two rules of one id.
     """
@@ -56,8 +56,12 @@ class Rulebook:
             rule.id: period for rule in self.rules if (period := looks_back(rule.settings))
         }
         self._by_sort: dict[tuple[object, ...], tuple[Rule, ...]] = {}
+
+    @cached_property
+    def digest(self) -> str:
+        """Names exactly these rules, wherever it is made."""
         told = [_plain(rule) for rule in self.rules]
-        self.digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def about(self, facts: CallFacts) -> tuple[Rule, ...]:
         """The rules that may be about a call: those of no place, and those of where either party

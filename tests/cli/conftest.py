@@ -10,6 +10,7 @@ import pytest
 
 from callguard.cli import main
 from tests.consent.speech import write_wav
+from tests.schema import upgrade
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class CommandLine:
         return Said(code, out, err)
 
     def init(self) -> "CommandLine":
+        self.patch.setattr("callguard.cli.init.upgrade", upgrade)
         said = self("init", "--data", str(self.data), "--no-prompts")
         assert (said.code, said.err) == (0, "")
         return self

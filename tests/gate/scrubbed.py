@@ -29,11 +29,11 @@ from callguard.policy.packs import parse_pack, shipped_packs
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
 from callguard.storage.grouped import GroupedReads
-from callguard.storage.migrate import upgrade
 from callguard.storage.schema import attempts, contacts
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.store import NewTenant, OwnKey, add
 from callguard.tenants.tenant import TenantSettings
+from tests.schema import upgrade
 
 AT = datetime(2026, 3, 10, 17, 0, tzinfo=UTC)
 """A Tuesday: noon in New York, five o'clock in London."""

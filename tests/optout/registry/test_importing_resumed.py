@@ -14,9 +14,9 @@ from callguard.config import Registries
 from callguard.optout.registry import reading, sources
 from callguard.optout.registry.progress import Progress, begins_with, job_of
 from callguard.storage.database import Database
-from callguard.storage.migrate import upgrade
 from tests.clock import HandClock
 from tests.optout.registry.desk import DAY, UK, Desk
+from tests.schema import upgrade
 
 BASE = range(442071230000, 442071232000)
 

@@ -1,0 +1,260 @@
+"""The backstop: what goes past the gate is found by what Asterisk tells, stopped and reported.
+
+Two things do: a recording that callguard did not begin, and a call on a trunk that got no verdict.
+Both are looked at again when it is their turn, as the channels are then, so that what an event told
+and a later one took back is left alone; and never before the channels are known again after a
+connection was lost.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from callguard.ami.calls import (
+    Bridged,
+    Change,
+    Channel,
+    ChannelGone,
+    Dialled,
+    RecordingMuted,
+    RecordingStarted,
+    RecordingStopped,
+)
+from callguard.ami.errors import AmiError, AmiRefused
+from callguard.config import Asterisk
+from callguard.gate.foreign import ForeignRecordings
+from callguard.gate.hearing import PAUSED
+from callguard.gate.pbx import Pbx
+from callguard.gate.room import Gate
+from callguard.gate.supervision import Supervision
+from callguard.gate.ungated import diallers, may_be_emergency, placed_by
+from callguard.ids import is_call_id
+from callguard.recording.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+WAITING = 4_096
+"""Most channels that wait to be looked at; what is beyond is counted as a fault."""
+
+ACTION_S = 2.0
+CALL_REJECTED = "21"
+MOST_STOPPED = 8
+"""Most recordings of one channel that are stopped at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A channel that something was told of. ``dialled`` is by whom and what, for a call that
+    Asterisk places; without it the recordings are looked at, and ``asks`` whether Asterisk has to
+    be asked for them."""
+
+    uniqueid: str
+    dialled: Dialled | None = None
+    asks: bool = False
+
+
+class Backstop:
+    """Watches every Asterisk."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        pbxs: Mapping[str, Pbx],
+        settings: Mapping[str, Asterisk],
+        recorder: Recorder,
+        supervision: Supervision,
+    ) -> None:
+        self._gate = gate
+        self._pbxs = pbxs
+        self._settings = settings
+        self._recorder = recorder
+        self._supervision = supervision
+        self._foreign = ForeignRecordings(self._own_on)
+        self._queues: dict[str, asyncio.Queue[_Look]] = {
+            name: asyncio.Queue(WAITING) for name in pbxs
+        }
+        self._known = {name: asyncio.Event() for name in pbxs}
+        gate.told.watch(lambda pbx, _: self._look_again(self._pbxs[pbx]))
+        self.stopped = 0
+        self.ungated = 0
+
+    def changed(self, pbx: Pbx, change: Change) -> None:
+        """Something was told of a channel. Does nothing itself."""
+        match change:
+            case RecordingStarted(uniqueid=uniqueid):
+                if self._foreign.started(pbx.name, uniqueid):
+                    self._look_at(pbx, _Look(uniqueid))
+            case Dialled(uniqueid=uniqueid):
+                channel = pbx.live.channels.get(uniqueid)
+                parties = self._supervision.parties
+                if channel is not None and parties.is_trunk(pbx.name, channel.name):
+                    self._look_at(pbx, _Look(uniqueid, change))
+            case ChannelGone(uniqueid=uniqueid):
+                self._foreign.gone(pbx.name, uniqueid)
+                self._look_again(pbx)
+            case Bridged() | RecordingMuted():
+                self._look_again(pbx)
+            case RecordingStopped(uniqueid=uniqueid):
+                channel = pbx.live.channels.get(uniqueid)
+                if channel is None or channel.recordings == 0:
+                    self._foreign.ended_alone(pbx.name, uniqueid)
+            case _:
+                pass
+
+    def lost(self, pbx: Pbx) -> None:
+        """Nothing is told any more; nothing is touched until it is known what became of it."""
+        self._known[pbx.name].clear()
+
+    def resynced(self, pbx: Pbx) -> None:
+        """The channels are known again; no list tells of recordings that began meanwhile, so every
+        channel is asked."""
+        for recording in self._recorder.in_progress():
+            if recording.pbx == pbx.name and recording.running:
+                self._foreign.runs(pbx.name, recording.channel_uniqueid, recording.id)
+        for uniqueid in tuple(pbx.live.channels):
+            self._look_at(pbx, _Look(uniqueid, asks=True))
+        self._known[pbx.name].set()
+
+    async def run(self) -> None:
+        """Looks for ever."""
+        async with asyncio.TaskGroup() as group:
+            for name, queue in self._queues.items():
+                group.create_task(self._work(self._pbxs[name], queue))
+
+    def _own_on(self, pbx: str, uniqueid: str) -> tuple[str, ...]:
+        return tuple(recording.id for recording in self._recorder.on_channel(pbx, uniqueid))
+
+    def _look_again(self, pbx: Pbx) -> None:
+        for uniqueid in self._foreign.on(pbx.name):
+            self._look_at(pbx, _Look(uniqueid))
+
+    def _look_at(self, pbx: Pbx, look: _Look) -> None:
+        try:
+            self._queues[pbx.name].put_nowait(look)
+        except asyncio.QueueFull:
+            self._gate.counts.fault("backstop_full")
+
+    async def _work(self, pbx: Pbx, queue: "asyncio.Queue[_Look]") -> None:
+        while True:
+            look = await queue.get()
+            await self._known[pbx.name].wait()
+            try:
+                if look.dialled is not None:
+                    await self._check_call(pbx, look.dialled)
+                else:
+                    await self._check_recordings(pbx, look)
+            except (AmiError, SQLAlchemyError, TimeoutError) as error:
+                # A connection that is lost is followed by a resync, which looks again.
+                self._gate.counts.fault("backstop_failed")
+                log.error("backstop_failed", pbx=pbx.name, reason=str(error))
+
+    async def _check_recordings(self, pbx: Pbx, look: _Look) -> None:
+        uniqueid = look.uniqueid
+        if look.asks:
+            await self._ask(pbx, uniqueid)
+        channel = pbx.live.channels.get(uniqueid)
+        if channel is None or not self._foreign.is_suspected(pbx.name, uniqueid):
+            return
+        why = sorted(self._against(pbx.name, uniqueid))
+        if self._foreign.report_once(pbx.name, uniqueid):
+            self._gate.counts.fault("foreign_recording")
+            log.warning("foreign_recording", pbx=pbx.name, channel=channel.name, without=why)
+        if why and self._settings[pbx.name].foreign_recordings == "stop":
+            await self._stop(pbx, channel)
+
+    def _against(self, pbx: str, uniqueid: str) -> frozenset[str]:
+        """Why nobody may record on that channel: somebody whom it hears did not agree, or what is
+        said there now is not to be recorded."""
+        reasons = self._supervision.silent_for(pbx, uniqueid)
+        heard = self._supervision.hears(pbx, uniqueid)
+        for channel in heard.reached if heard is not None else ():
+            for recording in self._recorder.on_channel(pbx, channel.uniqueid):
+                if self._recorder.is_paused(recording.id):
+                    return reasons | {PAUSED}
+        return reasons
+
+    async def _ask(self, pbx: Pbx, uniqueid: str) -> None:
+        """The variable names the file that was begun last there, also when it has ended."""
+        channel = pbx.live.channels.get(uniqueid)
+        file = await _variable(pbx, channel, "MIXMONITOR_FILENAME") if channel else ""
+        if file and self._recorder.by_file(file) is None:
+            self._foreign.suspect(pbx.name, uniqueid)
+
+    async def _stop(self, pbx: Pbx, channel: Channel) -> None:
+        """Stops the newest until none is left that is not ours. Asterisk names no recording but
+        our own: one of ours that began after it goes with it."""
+        for _ in range(MOST_STOPPED):
+            if not self._foreign.is_suspected(pbx.name, channel.uniqueid):
+                return
+            try:
+                await pbx.session.action(
+                    "StopMixMonitor", ("Channel", channel.name), timeout=ACTION_S
+                )
+            except AmiRefused:
+                self._foreign.ended_alone(pbx.name, channel.uniqueid)
+                return
+            own = self._foreign.stopped_newest(pbx.name, channel.uniqueid)
+            if own is not None:
+                self._end_own(own)
+                continue
+            self.stopped += 1
+            log.warning("foreign_recording_stopped", pbx=pbx.name, channel=channel.name)
+
+    def _end_own(self, recording_id: str) -> None:
+        for recording in self._recorder.in_progress():
+            if recording.id == recording_id:
+                self._gate.recordings.stopped(recording)
+
+    async def _check_call(self, pbx: Pbx, dialled: Dialled) -> None:
+        """An outbound call on a trunk has a verdict, or is reported and, if so configured, hung up;
+        one that may be for help is never hung up."""
+        channel = pbx.live.channels.get(dialled.uniqueid)
+        if channel is None or self._has_verdict(pbx, channel):
+            return
+        callers = diallers(channel, pbx.live)
+        for caller in callers:
+            if await _variable(pbx, caller, "CALLGUARD_VERDICT") == "emergency":
+                return
+            if await self._recalls(pbx, caller):
+                return
+        self.ungated += 1
+        self._gate.counts.fault("ungated_call")
+        ends = self._settings[pbx.name].ungated == "hangup"
+        if ends and await self._may_be_emergency(pbx, dialled, callers):
+            ends = False
+        log.warning("ungated_call", pbx=pbx.name, channel=channel.name, hung_up=ends)
+        if ends:
+            headers = (("Channel", channel.name), ("Cause", CALL_REJECTED))
+            await pbx.session.action("Hangup", *headers, timeout=ACTION_S)
+
+    def _has_verdict(self, pbx: Pbx, channel: Channel) -> bool:
+        call_of = partial(self._gate.calls.of_channel, pbx.name)
+        return placed_by(channel, pbx.live, call_of) is not None
+
+    async def _recalls(self, pbx: Pbx, caller: Channel) -> bool:
+        """Whether a channel got its verdict before callguard was started anew."""
+        call_id = await _variable(pbx, caller, "CALLGUARD_CALL")
+        call = await self._gate.recall(call_id) if is_call_id(call_id) else None
+        if call is None or (call.pbx, call.uniqueid) != (pbx.name, caller.uniqueid):
+            return False
+        return call.allowed and call.direction == "outbound"
+
+    async def _may_be_emergency(
+        self, pbx: Pbx, dialled: Dialled, callers: Sequence[Channel]
+    ) -> bool:
+        texts = [dialled.string]
+        texts += [await _variable(pbx, caller, "EXTEN") for caller in callers]
+        regions = {t.settings.home_region for t in self._gate.tenants.all()}
+        regions.add(self._gate.home_region)
+        return any(may_be_emergency(text, region) for text in texts for region in regions)
+
+
+async def _variable(pbx: Pbx, channel: Channel, name: str) -> str:
+    answer = await pbx.session.action(
+        "Getvar", ("Channel", channel.name), ("Variable", name), timeout=ACTION_S
+    )
+    return answer.get("Value") or ""

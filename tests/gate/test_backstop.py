@@ -1,0 +1,192 @@
+"""What goes past the gate is found by what Asterisk tells: stopped, hung up, reported."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.gate.conversations import ELSE, heard_of, now, recorded_call
+from tests.harness.playbook import Call
+from tests.harness.virtual import virtual_time
+from tests.house import NOTICE, PARTY, House, furnish, serving, simulated_pbx
+
+WITHIN_S = 1.0
+
+
+@asynccontextmanager
+async def guarded(
+    folder: Path, *, ungated: str = "report", foreign: str = "stop", **tenant: object
+) -> AsyncIterator[House]:
+    settings, identity = furnish(folder, **tenant)
+    chosen = {"trunks": ("PJSIP/carrier",), "ungated": ungated, "foreign_recordings": foreign}
+    trunked = tuple(pbx.model_copy(update=chosen) for pbx in settings.asterisk)
+    pbx = simulated_pbx(folder)
+    async with pbx, serving(settings.model_copy(update={"asterisk": trunked}), pbx) as service:
+        yield House(service, pbx, folder, identity)
+
+
+def faults(home: House) -> dict[str, int]:
+    return home.service.gate.counts.faults
+
+
+async def refused_call(home: House) -> Call:
+    """An outbound call whose party hung on and pressed the digit that opts out."""
+    call = home.pbx.outbound(PARTY, tenant="acme")
+    await call.carrier_answers()
+    await call.hears(NOTICE, seconds=1)
+    await call.presses("9")
+    await call.talk(seconds=1)
+    return call
+
+
+@virtual_time
+async def test_a_recording_that_another_dialplan_starts_is_stopped_within_a_second(
+    tmp_path: Path,
+) -> None:
+    async with guarded(tmp_path) as home:
+        caller = home.pbx.dials("agent1", f"rogue{ELSE}", context="unguarded")
+        party = await home.pbx.leg(ELSE)
+        await party.answers()
+        await party.is_connected()
+        await asyncio.sleep(3)
+        (rogue,) = home.pbx.asterisk.media.recorders
+        assert heard_of(rogue, party) < WITHIN_S
+        assert faults(home)["foreign_recording"] == 1
+        assert home.service.backstop.stopped == 1
+        await caller.hangs_up()
+
+
+@virtual_time
+async def test_one_beside_our_own_is_stopped_once_somebody_no_longer_agrees(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as home:
+        call = await recorded_call(home)
+        party = call.leg("party")
+        rogue = home.pbx.records(party)
+        await call.talk(seconds=3)
+        (ours, _) = call.recorders
+        assert heard_of(rogue, party) == pytest.approx(3, abs=0.1), "everybody agreed"
+        assert faults(home)["foreign_recording"] == 1
+        withdrawn = now()
+        await call.presses("*91", by="party")
+        await call.talk(seconds=3)
+        assert heard_of(rogue, party, withdrawn) < WITHIN_S
+        assert heard_of(ours, party, withdrawn) < WITHIN_S
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_while_ours_is_paused_no_other_hears_what_is_said(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as home:
+        call = await recorded_call(home)
+        party = call.leg("party")
+        rogue = home.pbx.records(party)
+        paused = now()
+        await call.presses("*93", by="agent")
+        await call.talk(seconds=5)
+        assert heard_of(rogue, party, paused + WITHIN_S) == 0
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_who_said_no_is_recorded_by_nobody(tmp_path: Path) -> None:
+    async with guarded(tmp_path, on_opt_out="connect") as home:
+        call = await refused_call(home)
+        party = call.leg("party")
+        for _ in range(3):
+            rogue = home.pbx.records(party)
+            await call.talk(seconds=2)
+            assert heard_of(rogue, party) < WITHIN_S
+        assert home.service.backstop.stopped == 3
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_an_operator_may_have_it_reported_only(tmp_path: Path) -> None:
+    async with guarded(tmp_path, foreign="report") as home:
+        home.pbx.dials("agent1", f"rogue{ELSE}", context="unguarded")
+        party = await home.pbx.leg(ELSE)
+        await party.answers()
+        await party.is_connected()
+        await asyncio.sleep(3)
+        (rogue,) = home.pbx.asterisk.media.recorders
+        assert heard_of(rogue, party) > 2
+        assert faults(home)["foreign_recording"] == 1
+
+
+@virtual_time
+async def test_what_began_while_nothing_was_heard_of_asterisk_is_found_after_it(
+    tmp_path: Path,
+) -> None:
+    async with guarded(tmp_path) as home:
+        call = await recorded_call(home)
+        agent = home.pbx.dials("agent1", ELSE, context="unguarded")
+        party = await home.pbx.leg(ELSE)
+        await party.answers()
+        await party.is_connected()
+        home.pbx.network.drop_ami()
+        rogue = home.pbx.records(party)
+        await asyncio.sleep(0.1)
+        while home.service.pbxs["asterisk"].session.state != "up":
+            await asyncio.sleep(0.01)
+        back = now()
+        await asyncio.sleep(3)
+        assert heard_of(rogue, party, back) < WITHIN_S
+        (ours, *_) = call.recorders
+        assert heard_of(ours, call.leg("party"), back) == pytest.approx(3, abs=0.1), "goes on"
+        await agent.hangs_up()
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_a_call_past_the_gate_is_reported_or_hung_up(tmp_path: Path) -> None:
+    for ungated in ("report", "hangup"):
+        folder = tmp_path / ungated
+        folder.mkdir()
+        async with guarded(folder, ungated=ungated) as home:
+            caller = home.pbx.dials("agent1", ELSE, context="unguarded")
+            party = await home.pbx.leg(ELSE)
+            await asyncio.sleep(WITHIN_S)
+            assert faults(home)["ungated_call"] == 1
+            assert party.gone is (ungated == "hangup")
+            call = await recorded_call(home)
+            assert faults(home)["ungated_call"] == 1, "this one has a verdict"
+            assert not call.leg("party").gone
+            await call.hangs_up("party")
+            await caller.hangs_up()
+
+
+@virtual_time
+async def test_nobody_who_calls_for_help_is_hung_up(tmp_path: Path) -> None:
+    async with guarded(tmp_path, ungated="hangup") as home:
+        past = home.pbx.dials("agent1", "112", context="unguarded")
+        help_ = await home.pbx.leg("112")
+        await asyncio.sleep(WITHIN_S)
+        assert not help_.gone
+        assert faults(home)["ungated_call"] == 1, "it is reported all the same"
+        call = home.pbx.outbound("999")
+        await call.carrier_answers()
+        await asyncio.sleep(WITHIN_S)
+        assert not call.leg("party").gone
+        assert faults(home)["ungated_call"] == 1
+        await past.hangs_up()
+        await call.hangs_up("party")
+
+
+@virtual_time
+async def test_a_call_that_got_its_verdict_before_a_restart_is_not_hung_up(tmp_path: Path) -> None:
+    async with guarded(tmp_path, ungated="hangup") as home:
+        call = home.pbx.outbound(PARTY, tenant="acme")
+        await call.expect_verdict("allow")
+        home.service.gate.calls.end("asterisk", call.channel.uniqueid)  # as after a restart
+        await call.carrier_answers()
+        await call.hears_all(NOTICE)
+        await call.talk(seconds=1)
+        assert "ungated_call" not in faults(home)
+        await call.hangs_up("party")
+        await call.ended()
