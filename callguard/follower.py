@@ -1,4 +1,5 @@
-"""Following what other processes write: into the database, and onto the shelf of registries."""
+"""Following what other processes write: into the database, onto the shelf of registries, into the
+folder of prompts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -8,6 +9,8 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from callguard.consent.prompts import PromptLibrary
+from callguard.gate.revoked import Revocations
 from callguard.gate.room import Gate
 from callguard.optout.image import PAGE
 from callguard.optout.registry.shelf import Shelf
@@ -20,23 +23,26 @@ from callguard.storage.journal import NotDurableError
 log = structlog.get_logger(__name__)
 
 REFRESH_S = 0.5
-"""How soon tenants, opt-outs and registries entered by another process are seen."""
+"""How soon what another process entered is seen: tenants, opt-outs, withdrawn
+consents, registries, prompts."""
 
 
 class Follower:
     """Keeps the gate's image of tenants and opt-outs as the database is, and the registries as
-    they lie on the shelf."""
+    they lie on the shelf, and the prompts as their manifests name them."""
 
     def __init__(self, gate: Gate, database: Database, shelf: Shelf) -> None:
         self._gate = gate
         self._database = database
         self._shelf = shelf
+        self._revocations = Revocations(gate)
         self._unread: set[str] = set()
 
     def load(self, connection: Connection) -> None:
         """Reads everything, before the first call."""
         self._gate.tenants.refresh(connection)
         self._gate.opt_outs.load(_pages(connection))
+        self._revocations.load(connection)
         self._gate.opt_outs_read_at = self._gate.clock.monotonic()
 
     async def run(self) -> None:
@@ -44,8 +50,10 @@ class Follower:
         while True:
             await asyncio.sleep(REFRESH_S)
             await self._try("opt_outs", self._follow_opt_outs)
+            await self._try("withdrawals", self._revocations.follow)
             await self._try("tenants", self._follow_tenants)
             await self._try("conversations", self._keep_conversations)
+            await self._follow_prompts()
             self._shelf.follow()
 
     async def _try(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
@@ -77,6 +85,20 @@ class Follower:
             note = partial(note_answered, conversation=conversation)
             await self._gate.journal.write(note)
             self._gate.attempts.kept(conversation)
+
+    async def _follow_prompts(self) -> None:
+        """A call is answered by the prompts of before or by those of after. What cannot be read is
+        told once, when it comes."""
+        before = self._gate.prompts
+        if before.folder is None or not before.is_stale():
+            return
+        known = frozenset(before.faults)
+        load = partial(PromptLibrary.load, before.folder, before)
+        self._gate.prompts, faults = await asyncio.to_thread(load)
+        for fault in faults:
+            if fault not in known:
+                log.warning("alarm", reason=f"prompt: {fault}")
+        log.info("prompts_in_use", prompts=len(self._gate.prompts), faults=len(faults))
 
     async def _follow_tenants(self) -> None:
         await self._database.read(self._gate.tenants.refresh)

@@ -1,5 +1,6 @@
 """The state of the whole service at one moment, gathered for the page and the metrics."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,8 +10,11 @@ from sqlalchemy import Connection, and_, func, select
 from callguard.agi.server import AgiServer
 from callguard.cdr.keeper import CallRecordKeeper
 from callguard.clock import Clock
+from callguard.consent.tenant_prompts import prompt_alarms
 from callguard.gate.call_back import CallBack
+from callguard.gate.callbook import Call
 from callguard.gate.lease import Lease
+from callguard.gate.live_state import LastConsent, Live, read_live, recording_state
 from callguard.gate.pbx import Pbx
 from callguard.gate.room import Gate
 from callguard.optout.registry.freshness import (
@@ -21,7 +25,7 @@ from callguard.optout.registry.freshness import (
 )
 from callguard.optout.registry.shelf import Shelf
 from callguard.policy.numbers import mask
-from callguard.recording.recorder import Recorder
+from callguard.recording.recorder import OpenRecording, Recorder
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool
 from callguard.retention.daily import DailyPurge
@@ -59,8 +63,13 @@ class Overview:
     async def status(self) -> Status:
         """Raises TimeoutError when the database does not answer."""
         now = self.clock.now()
-        verdicts, refused = await self.database.read(
-            lambda c: (_last_verdicts(c, now), _refused_imports(c))
+        under_way, running = self.gate.calls.all(), self._running()
+        verdicts, refused, live = await self.database.read(
+            lambda c: (
+                _last_verdicts(c, now),
+                _refused_imports(c),
+                read_live(c, under_way, running),
+            )
         )
         registries = self._registries(now, refused)
         journal = self.journal.state()
@@ -72,7 +81,7 @@ class Overview:
             not_ready=self._not_ready(journal.failing),
             alarms=(*self._alarms(), *self._registry_alarms(registries, now)),
             pbxs=tuple(self._pbx(pbx) for pbx in self.pbxs.values()),
-            calls=self._calls(),
+            calls=self._calls(live, running),
             verdicts=verdicts,
             registries=registries,
             recordings_in_progress=len(self.recorder.in_progress()),
@@ -114,6 +123,8 @@ class Overview:
 
     def _alarms(self) -> tuple[str, ...]:
         alarms = [*self.standing_alarms, *self.gate.tenants.faults]
+        alarms += prompt_alarms(self.gate.prompts, self.gate.tenants.all())
+        alarms += self.gate.recordings.alarms
         for pbx in self.pbxs.values():
             if pbx.session.state != "up":
                 alarms.append(f"{pbx.name}: the manager connection is down: {pbx.session.reason}")
@@ -125,6 +136,8 @@ class Overview:
             alarms.append("the spool is nearly full: nothing is recorded")
         if self.sealer.failures and self.sealer.backlog:
             alarms.append(f"{self.sealer.backlog} recordings wait to be sealed")
+        if waiting := len(self.gate.acts.withdrawals):
+            alarms.append(f"withdrawals of consent that could not be kept yet: {waiting}")
         if self.call_back.fault:
             alarms.append(f"opt-outs cannot be confirmed by call back: {self.call_back.fault}")
         if self.daily_purge.fault:
@@ -171,19 +184,42 @@ class Overview:
             call_records_bad=keeper.bad,
         )
 
-    def _calls(self) -> tuple[LiveCall, ...]:
-        recorded = {recording.call_id for recording in self.recorder.in_progress()}
+    async def live_calls(self) -> tuple[LiveCall, ...]:
+        """The calls under way, the oldest first. Raises TimeoutError when the database does not
+        answer."""
+        under_way, running = self.gate.calls.all(), self._running()
+        live = await self.database.read(lambda c: read_live(c, under_way, running))
+        return self._calls(live, running)
+
+    def _running(self) -> list[OpenRecording]:
+        """The recordings that have not ended."""
+        return [r for r in self.recorder.in_progress() if not self.sealer.has_ended(r.id)]
+
+    def _calls(self, live: Live, running: list[OpenRecording]) -> tuple[LiveCall, ...]:
+        of_call = defaultdict[str, list[OpenRecording]](list)
+        for recording in running:
+            of_call[recording.call_id].append(recording)
         return tuple(
-            LiveCall(
-                id=call.id,
-                tenant=call.tenant,
-                direction=call.direction,
-                purpose=call.purpose,
-                subject=mask(call.subject),
-                since=call.decided_at,
-                recording=call.id in recorded,
-            )
-            for call in self.gate.calls.all()
+            self._call(call, of_call[call.id], live.consents.get(call.id)) for call in live.calls
+        )
+
+    def _call(
+        self, call: Call, running: list[OpenRecording], consent: LastConsent | None
+    ) -> LiveCall:
+        recording, reasons = recording_state(self.gate, call, running)
+        acts = self.gate.acts.of(call.id)
+        withdrawn = acts is not None and bool(acts.withdrawals)  # kept or not
+        return LiveCall(
+            id=call.id,
+            tenant=call.tenant,
+            direction=call.direction,
+            purpose=call.purpose,
+            subject=mask(call.subject),
+            since=call.decided_at,
+            recording=recording,
+            reasons=reasons,
+            consent="withdrawn" if withdrawn else consent.state if consent else "",
+            mode=consent.mode if consent else "",
         )
 
 

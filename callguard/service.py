@@ -23,8 +23,11 @@ from callguard.clock import Clock
 from callguard.config import ConfigError, Settings
 from callguard.consent.prompts import PromptLibrary
 from callguard.follower import Follower
+from callguard.gate.backstop import Backstop
 from callguard.gate.call_back import CallBack
+from callguard.gate.callbook import CallBook
 from callguard.gate.dialogue import answer
+from callguard.gate.hearing import Trunks
 from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.gate.lease import Lease
 from callguard.gate.pbx import Pbx
@@ -32,12 +35,15 @@ from callguard.gate.policy import Policy
 from callguard.gate.preflight import Preflight
 from callguard.gate.recordings import CallRecordings
 from callguard.gate.room import Gate
+from callguard.gate.supervision import Parties
+from callguard.gate.told import ToldParties
 from callguard.optout.image import OptOutImage
 from callguard.optout.registry.contract import RegistryError
 from callguard.optout.registry.records import settle
 from callguard.optout.registry.shelf import Shelf
 from callguard.overview import Overview
 from callguard.policy.packs import PackError, all_packs
+from callguard.recording.erasure import Eraser
 from callguard.recording.keys import KeyStoreError, MasterKey
 from callguard.recording.objects import FolderStore, ObjectStoreError
 from callguard.recording.recorder import Recorder
@@ -56,6 +62,8 @@ from callguard.tenants.directory import TenantDirectory
 from callguard.watchdog import Watchdog
 from callguard.web.api import CheckApi
 from callguard.web.app import WebServer
+from callguard.web.call_api import CallApi
+from callguard.web.call_page import CallDesk
 from callguard.web.opt_out_api import OptOutApi
 from callguard.web.opt_out_page import OptOutDesk
 from callguard.web.scrub_api import CommandScrubber, ScrubApi
@@ -139,6 +147,8 @@ class Service:
                     pbx,
                     clock,
                     on_change=self._changed,
+                    on_touched=self._touched,
+                    on_lost=self._lost,
                     on_resync=self._resynced,
                     on_cdr=self._call_record,
                     connect=connect,
@@ -159,7 +169,23 @@ class Service:
             raise ServiceError(f"the database cannot be read: {one_line(error)}") from error
         self._reader = self.database.reader()
         reads = GroupedReads(self.database, timeout=settings.limits.durable_s, inline=self._reader)
-        self.recordings = CallRecordings(self.recorder, self.sealer, self.pbxs)
+        self.parties = Parties(
+            ToldParties(),
+            CallBook(),
+            self.tenants,
+            {pbx.name: Trunks(pbx.trunks) for pbx in settings.asterisk},
+        )
+        self.recordings = CallRecordings(
+            clock,
+            self.database,
+            self.journal,
+            self.recorder,
+            self.sealer,
+            Eraser(clock, self.journal, self.spool, store, settings.limits.durable_s),
+            self.tenants,
+            self.pbxs,
+            self.parties,
+        )
         self.keepers = {
             pbx.name: CallRecordKeeper(
                 pbx.name, pbx.cdr_file, self.database, self.journal, self.tenants
@@ -181,9 +207,19 @@ class Service:
                 for p in settings.asterisk
             },
             recordings=self.recordings,
+            calls=self.parties.calls,
+            told=self.parties.told,
+            holds=self.recordings.held_during,
             home_region=settings.home_region,
             registries=self.shelf,
             durable_s=settings.limits.durable_s,
+        )
+        self.backstop = Backstop(
+            self.gate,
+            self.pbxs,
+            {pbx.name: pbx for pbx in settings.asterisk},
+            self.recorder,
+            self.recordings.supervision,
         )
         self.follower = Follower(self.gate, self.database, self.shelf)
         self._load()
@@ -247,10 +283,12 @@ class Service:
             api=api,
             more=(
                 OptOutApi(self.gate, settings.api_token),
+                CallApi(self.gate, self.overview, settings.api_token),
                 SmsDoor(self.gate, settings.sms, settings.sms_token),
                 ScrubApi(self.gate, self.scrubs, settings.api_token),
             ),
             desk=OptOutDesk(self.gate),
+            call_desk=CallDesk(self.gate),
         )
         self._stop = asyncio.Event()
         self.agi_port = 0
@@ -308,6 +346,7 @@ class Service:
         await self.lease.give_up()
         await self.agi.close(GRACE_S)
         await self.web.close()
+        await self.gate.acts.close(GRACE_S)
         await self.preflight.close()
         for pbx in self.pbxs.values():
             await pbx.session.close()
@@ -317,7 +356,10 @@ class Service:
         work += [self.follower.run(), self.lease.run(), self.sealer.run(), self.daily_purge.run()]
         work.append(self.scrubs.run())
         work.append(self.call_back.run())
+        work.append(self.backstop.run())
+        work.append(self.gate.acts.withdrawals.run(self.gate))
         work += [pbx.session.run() for pbx in self.pbxs.values()]
+        work += [silence.run() for silence in self.recordings.supervision.silences.values()]
         work += [keeper.run() for keeper in self.keepers.values()]
         work.append(self._tidy())
         if self.settings.limits.watchdog_s:
@@ -369,7 +411,16 @@ class Service:
     async def _answer(self, session: AgiSession) -> None:
         await answer(self.gate, session)
 
+    def _touched(self, pbx: Pbx, keys: frozenset[str]) -> None:
+        self.recordings.supervision.touched(pbx.name, keys)
+
+    def _lost(self, pbx: Pbx) -> None:
+        self.recordings.supervision.lost(pbx)
+        self.backstop.lost(pbx)
+
     def _changed(self, pbx: Pbx, change: Change) -> None:
+        self.recordings.supervision.changed(pbx, change)
+        self.backstop.changed(pbx, change)
         match change:
             case ChannelGone(uniqueid=uniqueid):
                 self.gate.calls.end(pbx.name, uniqueid)
@@ -377,13 +428,14 @@ class Service:
             case RecordingStopped(uniqueid=uniqueid):
                 channel = pbx.live.channels.get(uniqueid)
                 if channel is None or channel.recordings == 0:  # somebody else's may have stopped
-                    self.recordings.channel_gone(pbx.name, uniqueid)
+                    self.recordings.none_left(pbx.name, uniqueid)
             case _:
                 pass
 
     async def _resynced(self, pbx: Pbx) -> None:
         self.gate.calls.keep_only(pbx.name, pbx.live.channels, self._clock.now())
         await self.recordings.resynced(pbx.name)
+        self.backstop.resynced(pbx)
 
     def _call_record(self, pbx: Pbx, message: Message) -> None:
         self.keepers[pbx.name].take(message)
@@ -396,7 +448,7 @@ class Service:
         return await self.journal.write(work, timeout=60.0)
 
     def _standing_alarms(self, prompt_faults: tuple[str, ...]) -> tuple[str, ...]:
-        alarms = [f"prompt: {fault}" for fault in prompt_faults]
+        alarms = []
         if not self.database.is_private():
             alarms.append("the database can be read by other users of this machine")
         if not self.spool.is_in_memory():
@@ -405,7 +457,7 @@ class Service:
         orphans = self.spool.orphans({*known, LEASE_FILE})
         if orphans:
             alarms.append(f"{len(orphans)} spool entries belong to no recording in progress")
-        for alarm in alarms:
+        for alarm in (*(f"prompt: {fault}" for fault in prompt_faults), *alarms):
             log.warning("alarm", reason=alarm)
         return tuple(alarms)
 

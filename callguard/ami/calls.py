@@ -15,6 +15,8 @@ from callguard.ami.changes import (
     ChannelAnswered,
     ChannelGone,
     ChannelUp,
+    Dialled,
+    Held,
     RecordingMuted,
     RecordingStarted,
     RecordingStopped,
@@ -30,6 +32,8 @@ __all__ = [
     "ChannelAnswered",
     "ChannelGone",
     "ChannelUp",
+    "Dialled",
+    "Held",
     "LiveCalls",
     "RecordingMuted",
     "RecordingStarted",
@@ -41,6 +45,8 @@ __all__ = [
 _STATE_UP: Final = 6
 #: Uniqueids remembered after they hung up, so that what comes late does not revive them.
 _REMEMBERED: Final = 4096
+#: Bridges in which nobody hears anybody: parking, waiting.
+_HOLDING: Final = "holding_bridge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,9 @@ class Channel:
     """One living channel. ``changed`` is the ``at`` of the last event that touched it.
 
     ``bridge`` is the bridge it is in, if any; ``recordings`` the MixMonitors known to run on
-    it. What ran before callguard saw the channel is not known: no list tells it.
+    it. What ran before callguard saw the channel is not known: no list tells it. ``dialled_by`` is
+    the channel that called it, if any. ``held`` is whether its party has put the others on hold,
+    ``unheld`` when, by the same clock as ``at``, it last took them back.
     """
 
     uniqueid: str
@@ -60,6 +68,24 @@ class Channel:
     bridge: str | None = None
     recordings: int = 0
     muted: bool = False
+    dialled_by: str | None = None
+    held: bool = False
+    unheld: float | None = None
+
+    @property
+    def pair(self) -> str | None:
+        """What the names of both halves of a Local channel begin with."""
+        pair, semicolon, half = self.name.rpartition(";")
+        local = semicolon and half in ("1", "2") and pair.startswith("Local/")
+        return pair if local else None
+
+    def was_held_since(self, moment: float) -> bool:
+        """Whether its party had the others on hold at any time since."""
+        return self.held or (self.unheld is not None and self.unheld >= moment)
+
+    def place(self) -> tuple[str, str, str | None, str | None]:
+        """What says with whom it is connected."""
+        return self.name, self.linkedid, self.bridge, self.dialled_by
 
 
 class LiveCalls:
@@ -73,6 +99,11 @@ class LiveCalls:
         self._limit = limit
         self._channels: dict[str, Channel] = {}
         self._bridges: dict[str, set[str]] = {}
+        self._holding: set[str] = set()
+        self._linked: dict[str, set[str]] = {}
+        self._dialled_by: dict[str, set[str]] = {}
+        self._pairs: dict[str, set[str]] = {}
+        self._touched: set[str] = set()
         self._gone: OrderedDict[str, float] = OrderedDict()
         self.untracked = 0
 
@@ -83,8 +114,35 @@ class LiveCalls:
 
     def in_bridge(self, bridge: str) -> tuple[Channel, ...]:
         """The channels in ``bridge``, by Uniqueid."""
-        members = sorted(self._bridges.get(bridge, ()))
-        return tuple(self._channels[uniqueid] for uniqueid in members)
+        return self._those(self._bridges.get(bridge, ()))
+
+    def is_holding(self, bridge: str) -> bool:
+        """Whether nobody in that bridge hears anybody else. Not known of one that was there before
+        the channels were listed."""
+        return bridge in self._holding
+
+    def linked(self, linkedid: str) -> tuple[Channel, ...]:
+        """The channels with that Linkedid, by Uniqueid."""
+        return self._those(self._linked.get(linkedid, ()))
+
+    def dialled_from(self, uniqueid: str) -> tuple[Channel, ...]:
+        """The channels that this one called, by Uniqueid."""
+        return self._those(self._dialled_by.get(uniqueid, ()))
+
+    def other_half(self, channel: Channel) -> Channel | None:
+        """The other end of a Local channel, if it is known."""
+        ends = self._pairs.get(channel.pair or "", ())
+        return next((self._channels[end] for end in ends if end != channel.uniqueid), None)
+
+    def take_touched(self) -> frozenset[str]:
+        """What looks different since this was last asked: Uniqueids and Linkedids, bridges, pairs
+        of Local channels, and who dialled a channel."""
+        touched = frozenset(self._touched)
+        self._touched.clear()
+        return touched
+
+    def _those(self, uniqueids: Iterable[str]) -> tuple[Channel, ...]:
+        return tuple(self._channels[uniqueid] for uniqueid in sorted(uniqueids))
 
     def apply(self, event: Message, at: float) -> list[Change]:
         """What ``event``, received at ``at``, changed; nothing for kinds not followed here."""
@@ -132,8 +190,7 @@ class LiveCalls:
                 return None
             known = Channel(uniqueid, name, linkedid, at, at)
             changes.append(ChannelUp(uniqueid, name, linkedid))
-        channel = replace(known, name=name or known.name, linkedid=linkedid, changed=at)
-        self._channels[uniqueid] = channel
+        channel = self._keep(replace(known, name=name or known.name, linkedid=linkedid, changed=at))
         if event.get(f"{prefix}ChannelState") == str(_STATE_UP):
             channel = self._answer(channel, changes)
         return channel
@@ -154,6 +211,7 @@ class LiveCalls:
             members.discard(channel.uniqueid)
             if not members:
                 del self._bridges[channel.bridge]
+                self._holding.discard(channel.bridge)
             changes.append(Unbridged(channel.uniqueid, channel.bridge))
         if bridge is not None:
             self._bridges.setdefault(bridge, set()).add(channel.uniqueid)
@@ -168,14 +226,42 @@ class LiveCalls:
             stopped = RecordingStopped(uniqueid, channel.name)
             changes.extend([stopped] * channel.recordings)
             changes.append(ChannelGone(uniqueid, cause))
+            self._forget(channel)
             del self._channels[uniqueid]
         self._gone[uniqueid] = at
         if len(self._gone) > _REMEMBERED:
             self._gone.popitem(last=False)
 
     def _keep(self, channel: Channel) -> Channel:
+        before = self._channels.get(channel.uniqueid)
         self._channels[channel.uniqueid] = channel
+        if before is None or before.place() != channel.place():
+            if before is not None:
+                self._forget(before)
+            self._touch(channel)
+            for index, key in self._places(channel):
+                index.setdefault(key, set()).add(channel.uniqueid)
         return channel
+
+    def _forget(self, channel: Channel) -> None:
+        self._touch(channel)
+        for index, key in self._places(channel):
+            members = index[key]
+            members.discard(channel.uniqueid)
+            if not members:
+                del index[key]
+
+    def _places(self, channel: Channel) -> Iterable[tuple[dict[str, set[str]], str]]:
+        yield self._linked, channel.linkedid
+        if channel.dialled_by is not None:
+            yield self._dialled_by, channel.dialled_by
+        if (pair := channel.pair) is not None:
+            yield self._pairs, pair
+
+    def _touch(self, channel: Channel) -> None:
+        keys = (channel.linkedid, channel.bridge, channel.dialled_by, channel.pair)
+        self._touched.add(channel.uniqueid)
+        self._touched.update(key for key in keys if key is not None)
 
     def _shown(self, event: Message, at: float) -> list[Change]:
         changes: list[Change] = []
@@ -193,6 +279,10 @@ class LiveCalls:
         changes: list[Change] = []
         self._meet(event, "", at, changes)
         called = self._meet(event, "Dest", at, changes)
+        if called and event.name == "DialBegin":
+            by = event.get("Uniqueid") or None
+            self._keep(replace(self._channels[called.uniqueid], dialled_by=by))
+            changes.append(Dialled(called.uniqueid, by, event.get("DialString") or ""))
         if called and (event.get("DialStatus") or "") == "ANSWER":
             self._answer(called, changes)
         return changes
@@ -200,8 +290,11 @@ class LiveCalls:
     def _entered(self, event: Message, at: float) -> list[Change]:
         changes: list[Change] = []
         channel = self._meet(event, "", at, changes)
+        bridge = event.get("BridgeUniqueid") or None
         if channel:
-            self._move(channel, event.get("BridgeUniqueid") or None, at, changes)
+            if bridge is not None and event.get("BridgeTechnology") == _HOLDING:
+                self._holding.add(bridge)
+            self._move(channel, bridge, at, changes)
         return changes
 
     def _left(self, event: Message, at: float) -> list[Change]:
@@ -210,6 +303,15 @@ class LiveCalls:
         # An attended transfer may have moved it on before it is said to have left.
         if channel and channel.bridge == event.get("BridgeUniqueid"):
             self._move(channel, None, at, changes)
+        return changes
+
+    def _held(self, event: Message, at: float) -> list[Change]:
+        changes: list[Change] = []
+        channel = self._meet(event, "", at, changes)
+        if channel:
+            on = event.name == "Hold"
+            self._keep(replace(channel, held=on, unheld=channel.unheld if on else at))
+            changes.append(Held(channel.uniqueid, on))
         return changes
 
     def _hung_up(self, event: Message, at: float) -> list[Change]:
@@ -258,6 +360,8 @@ class LiveCalls:
         "DialEnd": _dialled,
         "BridgeEnter": _entered,
         "BridgeLeave": _left,
+        "Hold": _held,
+        "Unhold": _held,
         "Hangup": _hung_up,
         "MixMonitorStart": _recording_started,
         "MixMonitorStop": _recording_stopped,

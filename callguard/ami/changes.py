@@ -21,6 +21,16 @@ class ChannelAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialled:
+    """A channel was made to call somebody: by another channel, or by nobody (an Originate).
+    ``string`` is what was dialled, as the channel's technology writes it."""
+
+    uniqueid: str
+    by: str | None
+    string: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bridged:
     """A channel entered a bridge."""
 
@@ -34,6 +44,14 @@ class Unbridged:
 
     uniqueid: str
     bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Whoever is on a channel put the others on hold, or took them back (``on`` is false)."""
+
+    uniqueid: str
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +91,10 @@ class RecordingMuted:
 Change = (
     ChannelUp
     | ChannelAnswered
+    | Dialled
     | Bridged
     | Unbridged
+    | Held
     | ChannelGone
     | RecordingStarted
     | RecordingStopped

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from sqlalchemy import Connection, Row, or_, select
 
 from callguard.cli.arguments import read_offset, tenant_of
+from callguard.cli.how_recorded import HowRecorded, how_it_was, how_recorded
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -19,6 +20,7 @@ from callguard.cli.surroundings import (
 from callguard.cli.verdict_in_words import Explanation, tell
 from callguard.clock import SystemClock
 from callguard.config import Settings
+from callguard.consent.modes import Mode
 from callguard.gate.decide import Decision, decide
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import parties_of
@@ -34,7 +36,7 @@ from callguard.policy.packs import all_packs
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
 from callguard.storage.grouped import GroupedReads
-from callguard.storage.schema import calls, opt_outs
+from callguard.storage.schema import calls, consents, opt_outs
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import Tenant
 
@@ -119,11 +121,13 @@ def explain(
             )
             _follow(known, connection, request, owner, moment)
         decision = asyncio.run(decide(known, request, count=False, at=moment))
+        with database.reading() as connection:
+            how = how_recorded(connection, decision, owner)
     notes = []
     if way == "outbound" and not shown:
         notes.append("decided as a call that shows no number: the tenant has none, nor --caller")
     notes += _caveats(known, owner, decision, moment)
-    said = _explained(number, decision, request, notes, read_as_utc=not has_offset)
+    said = _explained(number, decision, request, how, notes, read_as_utc=not has_offset)
     tell(said, as_json=as_json)
 
 
@@ -200,6 +204,7 @@ def _explained(
     number: str,
     decision: Decision,
     request: Request,
+    how: HowRecorded,
     notes: Sequence[str],
     *,
     read_as_utc: bool,
@@ -228,6 +233,7 @@ def _explained(
         place=facts.place if facts else None,
         local=facts.local if facts else (),
         registries=snapshots_asked(verdict, facts) or {},
+        recording=how,
         notes=notes,
     )
 
@@ -237,12 +243,17 @@ def _kept(config: ConfigOption, call_id: str) -> Explanation:
     alive = or_(calls.c.expires_at.is_(None), calls.c.expires_at > SystemClock().now())
     with opened(config) as (_, database), database.reading() as connection:
         row = connection.execute(select(calls).where(calls.c.id == call_id, alive)).one_or_none()
+        told = select(consents.c.mode).where(
+            consents.c.call_id == call_id, consents.c.mode.is_not(None)
+        )
+        mode = connection.execute(told.order_by(consents.c.id).limit(1)).scalar()
     if row is None:
         raise CommandError("there is no such call")
-    return _explained_row(row)
+    return _explained_row(row, None if mode is None else Mode(mode))
 
 
-def _explained_row(row: Row[tuple[object, ...]]) -> Explanation:
+def _explained_row(row: Row[Any], mode: Mode | None) -> Explanation:
+    """``mode`` is that of the ledger, where something was said in the call."""
     about = {
         "call": row.id,
         "number": mask(row.subject),
@@ -258,6 +269,7 @@ def _explained_row(row: Row[tuple[object, ...]]) -> Explanation:
         at=row.decided_at,
         about=about,
         registries=row.registries or {},
+        recording=mode and how_it_was(mode, row),
     )
 
 

@@ -15,7 +15,7 @@ from callguard.cli.surroundings import (
     say,
 )
 from callguard.config import Settings
-from callguard.consent.prompts import PromptLibrary, build
+from callguard.consent.speech import build
 from callguard.consent.texts import shipped_texts
 from callguard.recording.keys import MasterKey
 from callguard.recording.objects import FolderStore
@@ -71,12 +71,8 @@ def init(
     upgrade(database)
     database.close()
     FolderStore(settings.object_folder)
-    if prompts:
-        library, _ = PromptLibrary.load(settings.prompt_folder)
-        spoken = {(p.name, p.language, p.version, p.text) for p in library.all()}
-        if not {(t.name, t.language, t.version, t.text) for t in shipped_texts()} <= spoken:
-            build(settings.prompt_folder, shipped_texts())
-            made.append(str(settings.prompt_folder))
+    if prompts and build(settings.prompt_folder, shipped_texts()).spoken:
+        made.append(str(settings.prompt_folder))
     say(as_json, {"config": str(config), "made": made}, f"ready: {config}")
 
 

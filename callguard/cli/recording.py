@@ -2,11 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Row, select
 
 from callguard.audit.log import Entry, append
 from callguard.cli.surroundings import (
@@ -21,12 +23,16 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.clock import SystemClock
+from callguard.consent.chain_rows import alive
+from callguard.policy.tables import plain
 from callguard.recording.keys import MasterKey
 from callguard.recording.objects import FolderStore
 from callguard.recording.reading import find_sealed, listed, plain_file, sealed_file
+from callguard.storage.schema import recording_events, recordings
 
 app = typer.Typer(help="Recordings.", no_args_is_help=True)
 
+EVENTS = ("at", "event", "by", "reason")
 COLUMNS = ("recording", "call", "tenant", "state", "started", "bytes", "expires")
 
 
@@ -56,6 +62,69 @@ def list_recordings(
         for row in found
     ]
     say_table(as_json, rows, COLUMNS, "Recordings")
+
+
+@app.command("show")
+def show(
+    recording: str,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a recording and what happened to it: who paused, stopped or erased it, when it was
+    silent and why. Also one that was erased, as long as that is kept."""
+    now = SystemClock().now()
+    with opened(config) as (_, database), database.reading() as connection:
+        row = connection.execute(
+            select(recordings).where(recordings.c.id == recording, alive(recordings, now))
+        ).one_or_none()
+        ours = recording_events.c.recording_id == recording
+        found = connection.execute(
+            select(recording_events)
+            .where(ours, alive(recording_events, now))
+            .order_by(recording_events.c.at, recording_events.c.id)
+        ).all()
+    if row is None and not found:
+        raise CommandError(f"there is no recording {plain(recording)}")
+    about = _about(row) if row is not None else {**_GONE, "call": found[0].call_id}
+    events = [
+        {
+            "at": one.at.isoformat(timespec="milliseconds"),
+            "event": one.kind,
+            "by": one.by,
+            "reason": one.reason,
+        }
+        for one in found
+    ]
+    if as_json:
+        say(True, {"recording": recording, **about, "events": events}, "")
+        return
+    told = [f"{name}: {value}" for name, value in about.items() if value is not None]
+    say(False, None, "\n".join(map(plain, [f"recording: {recording}", *told])))
+    rows = [{name: value and plain(str(value)) for name, value in one.items()} for one in events]
+    say_table(False, rows, EVENTS, "Events")
+
+
+_GONE: Mapping[str, object] = {"state": "gone"}
+"""All that is said of a recording whose row the purge took."""
+
+
+def _about(row: Row[Any]) -> dict[str, object]:
+    return {
+        "call": row.call_id,
+        "tenant": row.tenant_id,
+        "state": row.state,
+        "channel": f"{row.pbx} {row.channel_uniqueid}",
+        "started": _second(row.started_at),
+        "ended": _second(row.ended_at),
+        "sealed": _second(row.sealed_at),
+        "bytes": row.sealed_bytes,
+        "sha256": row.payload_sha256,
+        "expires": _second(row.expires_at),
+    }
+
+
+def _second(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
 
 
 @app.command("export")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from callguard.cli.arguments import read_tenant
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -15,16 +16,19 @@ from callguard.cli.surroundings import (
     say,
     say_table,
 )
+from callguard.cli.tenant_settings import as_text, check_shown, notes, read_pairs
 from callguard.clock import SystemClock
-from callguard.policy.numbers import parse_number
+from callguard.config import Settings
+from callguard.gate.policy import Policy
+from callguard.policy.packs import all_packs
+from callguard.policy.tables import plain
 from callguard.recording import age
 from callguard.recording.keys import MasterKey, generate_tenant_identity
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.store import NewTenant, OwnKey, add, set_retention
+from callguard.tenants.store import NewTenant, OwnKey, add, change_settings, set_retention
 from callguard.tenants.tenant import (
     RETENTION_CLASSES,
     Tenant,
-    TenantSettings,
     check_id,
     check_settings,
 )
@@ -61,12 +65,17 @@ def add_tenant(
     typed_opt_out: Annotated[
         str, typer.Option(help="What becomes of a number typed there: accept or call_back.")
     ] = "accept",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; repeatable."),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Add a tenant with its keys, numbers and lines."""
     check_id(tenant)
     kind = _key_kind(key)
+    further = read_pairs(set_ or [])
     with opened(config) as (settings, database):
         chosen = check_settings(
             {
@@ -78,9 +87,10 @@ def add_tenant(
                 "shown_number": shown_number,
                 "languages": line_language or [],
                 "typed_opt_out": typed_opt_out,
+                **further,
             }
         )
-        _check_shown(chosen)
+        check_shown(chosen)
         own = None
         if kind is not None:
             master = MasterKey.load(settings.master_key)
@@ -89,10 +99,41 @@ def add_tenant(
         recipients, numbers, endpoints = recipient or [], number or [], endpoint or []
         _check_recipients([*([own.recipient] if own else []), *recipients])
         new = NewTenant(tenant, name or tenant, chosen, own, recipients, numbers, endpoints)
+        law = _policy(settings)
         with database.writing() as connection:
             add(connection, new, at=SystemClock().now(), actor=actor())
-    value = {"tenant": tenant, "recipient": own.recipient if own else None}
-    say(as_json, value, f"added tenant {tenant}")
+            told = notes(further, read_tenant(connection, tenant), law, SystemClock().now())
+    value = {"tenant": tenant, "recipient": own.recipient if own else None, "notes": told}
+    say(as_json, value, "\n".join([f"added tenant {tenant}", *(f"note: {n}" for n in told)]))
+
+
+@app.command("set")
+def set_settings(
+    tenant: str,
+    pairs: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE…", help="As `tenant show` names them; lists by commas."),
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what a tenant chose; a running service heeds it from the next call on."""
+    wanted = read_pairs(pairs)
+    now = SystemClock().now()
+    with opened(config) as (settings, database):
+        law = _policy(settings)
+        with database.writing() as connection:
+            change = change_settings(connection, tenant, wanted, at=now, actor=actor())
+            check_shown(change.settings)
+            told = notes(wanted, read_tenant(connection, tenant), law, now)
+    lines = [
+        f"{key}: {as_text(change.before[key])} -> {as_text(value)}"
+        if key in change.after
+        else f"{key}: {as_text(value)} already"
+        for key, value in wanted.items()
+    ]
+    value = {"tenant": tenant, "before": change.before, "after": change.after, "notes": told}
+    say(as_json, value, "\n".join(map(plain, [*lines, *(f"note: {note}" for note in told)])))
 
 
 @app.command("list")
@@ -117,7 +158,8 @@ def show(tenant: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption
     if found is None:
         raise CommandError(f"there is no tenant {tenant}")
     value = _as_json(found)
-    say(as_json, value, "\n".join(f"{key}: {text}" for key, text in value.items()))
+    lines = [f"{key}: {as_text(one)}" for key, one in value.items()]
+    say(as_json, value, "\n".join(map(plain, lines)))
 
 
 @app.command("policy")
@@ -162,10 +204,9 @@ def _key_kind(text: str) -> age.KeyKind | None:
     raise CommandError(f"{text!r} is no kind of key: pq, x25519 or none")
 
 
-def _check_shown(chosen: TenantSettings) -> None:
-    shown = chosen.shown_number
-    if shown and parse_number(shown, chosen.home_region).e164 is None:
-        raise CommandError(f"{shown!r} is no full telephone number to show")
+def _policy(settings: Settings) -> Policy:
+    packs = all_packs(settings.policy.packs, settings.policy.leave_out)
+    return Policy(rule for pack in packs for rule in pack.rules)
 
 
 def _check_recipients(texts: list[str]) -> None:

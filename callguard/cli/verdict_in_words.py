@@ -6,6 +6,7 @@ from datetime import datetime
 
 import typer
 
+from callguard.cli.how_recorded import HowRecorded
 from callguard.cli.surroundings import say, say_table
 from callguard.policy.facts import Place
 from callguard.policy.rules import FAILURE_TABLE
@@ -33,7 +34,8 @@ class Explanation:
     """A verdict with what it was about. ``findings`` are in their stored form; ``place`` is None
     where it is not kept or nobody asked for it; ``read_as_utc`` is whether the moment was typed
     without an offset; ``registries`` are the digests of the snapshots that were asked, by registry;
-    ``notes`` say what else the reader is to know."""
+    ``recording`` is None where nothing is known of it; ``notes`` say what else the reader is to
+    know."""
 
     allowed: bool
     reasons: Sequence[str]
@@ -45,6 +47,7 @@ class Explanation:
     place: Place | None = None
     local: Sequence[datetime] = ()
     registries: Mapping[str, str] = field(default_factory=dict)
+    recording: HowRecorded | None = None
     notes: Sequence[str] = field(default_factory=list)
 
 
@@ -67,6 +70,7 @@ def lines(explanation: Explanation) -> list[str]:
         *_place(explanation.place),
         *_local(explanation.local),
         *_duties(explanation),
+        *([explanation.recording.in_words()] if explanation.recording else []),
         *(f"registry {n}: snapshot {s}" for n, s in sorted(explanation.registries.items())),
         *(f"note: {note}" for note in explanation.notes),
     ]
@@ -93,6 +97,7 @@ def as_value(explanation: Explanation) -> dict[str, object]:
         ],
         "obligations": list(explanation.obligations),
         "findings": [dict(finding) for finding in _ordered(explanation.findings)],
+        "recording": explanation.recording and explanation.recording.as_value(),
         "registries": dict(explanation.registries),
         "notes": list(explanation.notes),
     }

@@ -1,8 +1,12 @@
 """The ledger: what each subject was told and answered, append-only."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from sqlalchemy import Connection, func, insert, or_, select
+
+from callguard.consent.given import About, record
+from callguard.consent.modes import Mode
 from callguard.consent.notice import Played
 from callguard.consent.prompts import RATE, Prompt
 from callguard.consent.states import ConsentState
@@ -12,22 +16,35 @@ from callguard.storage.schema import consents
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """One entry: who, for which call, what was said, how much of it was heard, what came back."""
+    """One entry: who, for which call and on which channel, why it was asked, what was said, how
+    often and how much of it was heard the last time, what came back.
+
+    ``rules`` are those that asked for it, each with its citation; ``proof`` is the row of an
+    earlier consent that stands; ``answer`` the last digit that was pressed.
+    """
 
     id: str
     tenant: str
     call_id: str
     subject: str
     state: ConsentState
+    mode: Mode
+    rules: tuple[str, ...]
+    pbx: str
+    channel_uniqueid: str
     prompt: Prompt | None
     language: str
+    asked: int
     played: Played
+    answer: str | None
+    proof: str | None
     at: datetime
     expires_at: datetime | None
 
 
 def as_row(entry: Consent) -> Row:
-    """The row to insert; its purpose is recording."""
+    """The row to insert; its purpose is recording. The words are kept with it: evidence outlives
+    the folder of prompts."""
     heard_ms = entry.played.endpos * 1000 // RATE
     return Row(
         consents,
@@ -38,12 +55,69 @@ def as_row(entry: Consent) -> Row:
             "subject": entry.subject,
             "purpose": "recording",
             "state": entry.state.value,
-            "prompt": entry.prompt.evidence if entry.prompt else "none",
+            "mode": entry.mode.value,
+            "rules": list(entry.rules),
+            "pbx": entry.pbx,
+            "channel_uniqueid": entry.channel_uniqueid,
+            "prompt": entry.prompt.evidence if entry.prompt else _without(entry.mode),
+            "words": entry.prompt.text if entry.prompt else None,
             "language": entry.language,
+            "asked": entry.asked,
             "heard_ms": heard_ms,
             "length_ms": entry.prompt.length_ms if entry.prompt else 0,
-            "answer": entry.played.digit,
+            "answer": entry.answer,
+            "proof": entry.proof,
             "at": entry.at,
             "expires_at": entry.expires_at,
         },
     )
+
+
+def _without(mode: Mode) -> str | None:
+    """What stands in place of a prompt: nothing where none is due, else that it was missing."""
+    return None if mode in (Mode.SILENT, Mode.PRIOR) else "none"
+
+
+def enter_remembered(connection: Connection, entry: Consent, days: int, kept_days: int) -> None:
+    """Enters a yes that is good for further calls too, for so many days, in one writing
+    transaction with the entry itself. ``kept_days`` is how long the evidence outlives it.
+
+    Raises ConsentError or ContactError; then nothing was entered.
+    """
+    connection.execute(insert(consents).values(as_row(entry).values))
+    said = entry.prompt.evidence if entry.prompt else "no prompt"
+    record(
+        connection,
+        About(entry.tenant, entry.subject, "recording"),
+        proof=f"call {entry.call_id}, key {entry.answer} after {said} (consent:{entry.id})",
+        granted_at=entry.at,
+        until=entry.at + timedelta(days=days),
+        at=entry.at,
+        actor="subject",
+        days=kept_days,
+    )
+
+
+def evidence_of(connection: Connection, tenant: str, subject: str, at: datetime) -> str | None:
+    """The row of a consent to recordings that stands at this moment, as a proof names it; None
+    where there is none, whatever else is known of the subject."""
+    given = (
+        (consents.c.tenant_id == tenant)
+        & (consents.c.subject == subject)
+        & (consents.c.purpose == "recording")
+        & consents.c.call_id.is_(None)
+    )
+    withdrawn = connection.execute(
+        select(func.max(consents.c.at)).where(given, consents.c.state == ConsentState.WITHDRAWN)
+    ).scalar()
+    stands = select(consents.c.id).where(
+        given,
+        consents.c.state == ConsentState.GRANTED,
+        consents.c.at <= at,
+        or_(consents.c.until.is_(None), consents.c.until > at),
+        or_(consents.c.expires_at.is_(None), consents.c.expires_at > at),
+    )
+    if withdrawn is not None:
+        stands = stands.where(consents.c.at > withdrawn)
+    row_id = connection.execute(stands.order_by(consents.c.id.desc()).limit(1)).scalar()
+    return None if row_id is None else f"consent:{row_id}"

@@ -1,11 +1,6 @@
-"""Whether a notice was heard. Pure."""
+"""Whether a prompt was heard. Pure."""
 
 from dataclasses import dataclass
-
-from callguard.consent.states import ConsentState
-
-OPT_OUT_DIGIT = "9"
-"""What the notice says to press; it is in the words, so it is no setting."""
 
 TAIL_SAMPLES = 160
 """20 ms at 8 kHz: Asterisk counts whole frames, so a full prompt may fall one frame short."""
@@ -20,14 +15,11 @@ class Played:
     hung_up: bool
 
 
-def consent_by_notice(played: Played, samples: int) -> ConsentState:
-    """Consent by notice stands only if the notice played to its end to a party who stayed.
+NOT_PLAYED = Played(0, None, hung_up=False)
 
-    A prompt that is missing plays nothing, so it ends ``INCOMPLETE`` like one cut short.
-    """
-    if played.digit == OPT_OUT_DIGIT:
-        return ConsentState.REFUSED
+
+def heard_whole(played: Played, samples: int) -> bool:
+    """Whether a prompt of that length played to its end, to somebody who stayed and pressed
+    nothing. One that is missing plays nothing, and was not heard."""
     whole = samples > 0 and played.endpos >= max(1, samples - TAIL_SAMPLES)
-    if whole and not played.hung_up and played.digit is None:
-        return ConsentState.GRANTED
-    return ConsentState.INCOMPLETE
+    return whole and not played.hung_up and played.digit is None

@@ -1,21 +1,33 @@
-"""The notice on the protected party's leg, what they answer, and the start of the recording."""
+"""Before somebody outside joins a conversation: what they are told of its recording, what they
+answer, and what follows from that, in the order that the evidence asks for."""
 
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
+from callguard.agi.link import ChannelDead, ConnectionLost
 from callguard.agi.session import AgiSession
 from callguard.agi.wire import AgiError
-from callguard.consent.ledger import Consent, as_row
-from callguard.consent.notice import OPT_OUT_DIGIT, Played, consent_by_notice
-from callguard.consent.prompts import RATE, Prompt
+from callguard.consent.dialogue import Outcome
+from callguard.consent.given import ConsentError
+from callguard.consent.language import language_of
+from callguard.consent.ledger import Consent, as_row, enter_remembered, evidence_of
+from callguard.consent.modes import Mode, choose, law_of
 from callguard.consent.states import ConsentState
+from callguard.contacts.contact import ContactError
 from callguard.gate.callbook import Call
 from callguard.gate.opt_out import opt_out
 from callguard.gate.room import Gate
+from callguard.gate.telling import Telling
+from callguard.gate.told import Told
 from callguard.ids import uuid7
+from callguard.policy.numbers import parse_number
 from callguard.policy.rules import Obligation
 from callguard.retention.schedule import expires_at
+from callguard.storage.faults import one_line
 from callguard.storage.journal import NotDurableError
 from callguard.tenants.tenant import Tenant
 
@@ -24,79 +36,131 @@ log = structlog.get_logger(__name__)
 MONITOR = "CALLGUARD_MONITOR"
 """The channel variable in which MixMonitor leaves its id."""
 
-SLACK_S = 10.0
-"""How much longer than its own length the playing of a prompt may take."""
-
 
 class After(Enum):
-    """How the call goes on after the notice."""
+    """How the call goes on after the dialogue."""
 
     CONNECT = "connect"
     END = "end"
 
 
-_SILENCING = frozenset({Obligation.DO_NOT_RECORD, Obligation.ASK_CONSENT})
-"""Where a yes must be asked for there is no recording: a notice does not ask."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call asks for: the mode, the rules that want it, each with its citation, and the
+    ledger's row of a consent that stands already."""
+
+    mode: Mode
+    rules: tuple[str, ...] = ()
+    proof: str | None = None
 
 
-def is_announced(call: Call, tenant: Tenant) -> bool:
-    """Whether this call is one that may be recorded, so that its notice is played."""
-    return tenant.settings.record and not (_SILENCING & call.obligations)
+async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant | None) -> After:
+    """Holds the dialogue that the call asks for, writes the ledger, and starts the recording where
+    consent stands.
 
-
-async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) -> After:
-    """Plays the notice, writes the ledger, and starts the recording where consent stands.
-
-    Nothing that fails here starts a recording; the call itself goes on.
+    Nothing that fails here starts a recording; the call itself goes on, unless something that
+    runs already cannot be made silent for somebody who did not consent.
     """
-    if not is_announced(call, tenant) or not gate.calls.announce_once(call):
-        return After.CONNECT
-    language = tenant.settings.language
-    prompt = gate.prompts.find("notice", language)
-    played = Played(0, None, hung_up=False)
-    failure: AgiError | None = None
-    if prompt is None:
-        gate.counts.fault("prompt_missing")
-        log.error("prompt_missing", prompt="notice", language=language, call=call.id)
-    else:
-        try:
-            played = await _play(gate, session, call, prompt, OPT_OUT_DIGIT)
-        except AgiError as error:
-            failure = error
-    state = consent_by_notice(played, prompt.samples if prompt else 0)
-    opted_out = state is ConsentState.REFUSED and await opt_out(
-        gate, call, way="call", prompt=prompt.evidence if prompt else None
+    asked = await _asked(gate, call, tenant)
+    if tenant is None or asked.mode is Mode.NONE or not gate.calls.announce_once(call):
+        return await _let_in(gate, session, call)
+    telling = Telling(gate, session, call, tenant, _language(call, tenant))
+    try:
+        after = await _told(telling, asked)
+    except AgiError as error:
+        gone = isinstance(error, ChannelDead) and not isinstance(error, ConnectionLost)
+        if not gone and not _may_be_recorded(gate, session, call):
+            # The dialplan goes on without us, and connects.
+            await gate.recordings.hush(call, session.env.uniqueid)
+        raise
+    return await _let_in(gate, session, call) if after is After.CONNECT else after
+
+
+async def _asked(gate: Gate, call: Call, tenant: Tenant | None) -> Asked:
+    """The law of both ends and the tenant's wish; where the consent by which the verdict went is
+    no more, or has no evidence, the strictest there is."""
+    if tenant is None:
+        return Asked(Mode.NONE)
+    law, wish = law_of(call.obligations), Mode(tenant.settings.recording_mode)
+    mode = choose(law, wish, record=tenant.settings.record)
+    rules = call.asking
+    if mode not in (law, Mode.NONE):
+        rules += (f"tenant {tenant.id}: recording_mode = {wish.value}",)
+    if law is not Mode.PRIOR or mode is Mode.NONE:
+        return Asked(mode, rules)
+    proof = await _proof(gate, call)
+    if proof is None:
+        return Asked(Mode.ASK, (*call.asking, "callguard: no evidence of the consent on file"))
+    return Asked(mode, rules, proof)
+
+
+async def _told(telling: Telling, asked: Asked) -> After:
+    """The dialogue, its evidence, and only then what follows. Raises AgiError."""
+    gate, call = telling.gate, telling.call
+    outcome = await telling.hold(asked.mode)
+    opted_out = outcome is Outcome.OPTED_OUT and await opt_out(
+        gate, call, way="call", prompt=telling.prompt.evidence if telling.prompt else None
     )
-    kept = await _keep(gate, call, tenant, state, prompt, played)
-    if failure is not None:
-        raise failure
-    if state is ConsentState.REFUSED:
-        return await _confirm(gate, session, call, tenant, opted_out=opted_out)
-    if kept and state is ConsentState.GRANTED:
-        await _record(gate, session, call, tenant)
+    kept = await _keep(telling, asked, outcome)
+    if telling.failure is not None:
+        raise telling.failure
+    match outcome:
+        case Outcome.GRANTED if kept:
+            if telling.answer is not None:
+                await telling.say("granted")
+            await _record(telling)
+        case Outcome.OPTED_OUT:
+            return await _confirm(telling, opted_out=opted_out)
+        case Outcome.REFUSED:
+            return await _decline(telling)
+        case _:
+            pass
     return After.CONNECT
 
 
-async def _play(gate: Gate, session: AgiSession, call: Call, prompt: Prompt, digits: str) -> Played:
-    sound = gate.sound(call.pbx, prompt)
-    if sound is None:
-        gate.counts.fault("unknown_pbx")
-        log.error("unknown_pbx", pbx=call.pbx, call=call.id)
-        return Played(0, None, hung_up=False)
-    limit = prompt.samples / RATE + SLACK_S
-    streamed = await session.stream_file(sound, digits, timeout=limit)
-    return Played(streamed.endpos, streamed.digit, streamed.hung_up)
+async def _let_in(gate: Gate, session: AgiSession, call: Call) -> After:
+    """Somebody joins: if they did not consent, what is recorded there falls silent first, or else
+    they do not join."""
+    if _may_be_recorded(gate, session, call):
+        return After.CONNECT
+    if await gate.recordings.hush(call, session.env.uniqueid):
+        return After.CONNECT
+    gate.counts.fault("recording_not_silenced")
+    log.error("recording_not_silenced", call=call.id)
+    return After.END
 
 
-async def _keep(
-    gate: Gate,
-    call: Call,
-    tenant: Tenant,
-    state: ConsentState,
-    prompt: Prompt | None,
-    played: Played,
-) -> bool:
-    """Writes the ledger entry; whether it is durable."""
+def _may_be_recorded(gate: Gate, session: AgiSession, call: Call) -> bool:
+    told = gate.told.of(call.pbx, session.env.uniqueid)
+    return told is not None and told.call_id == call.id and told.may_be_recorded
+
+
+def _language(call: Call, tenant: Tenant) -> str:
+    settings = tenant.settings
+    region = parse_number(call.subject, settings.home_region).region
+    return language_of(region, settings.languages, settings.language)
+
+
+async def _proof(gate: Gate, call: Call) -> str | None:
+    """The row of the consent by which the law asks for nothing more; None where it cannot be had,
+    for whatever reason."""
+    if not call.subject:
+        return None
+    find = partial(evidence_of, tenant=call.tenant, subject=call.subject, at=gate.clock.now())
+    try:
+        return await gate.database.read(find)
+    except (SQLAlchemyError, TimeoutError) as error:
+        gate.counts.fault("consent_not_read")
+        log.error("consent_not_read", call=call.id, reason=one_line(error))
+        return None
+
+
+async def _keep(telling: Telling, asked: Asked, outcome: Outcome) -> bool:
+    """Writes the ledger's row; whether it is durable. Only then it is known of whoever is on the
+    channel that they consented."""
+    gate, call, tenant = telling.gate, telling.call, telling.tenant
+    state = outcome.state
+    assert state is not None
     at = gate.clock.now()
     entry = Consent(
         id=str(uuid7(at)),
@@ -104,44 +168,97 @@ async def _keep(
         call_id=call.id,
         subject=call.subject,
         state=state,
-        prompt=prompt,
-        language=tenant.settings.language,
-        played=played,
+        mode=asked.mode,
+        rules=asked.rules,
+        pbx=call.pbx,
+        channel_uniqueid=telling.session.env.uniqueid,
+        prompt=telling.prompt,
+        language=telling.language,
+        asked=telling.asked,
+        played=telling.played,
+        answer=telling.answer,
+        proof=asked.proof,
         at=at,
         expires_at=expires_at(at, tenant.days("consent")),
     )
     gate.counts.notice(state.value)
-    log.info("notice", call=call.id, state=state.value, samples=played.endpos)
+    log.info(
+        "notice",
+        call=call.id,
+        mode=asked.mode.value,
+        state=state.value,
+        samples=telling.played.endpos,
+    )
+    kept = True
     try:
-        await gate.journal.insert(as_row(entry), timeout=gate.durable_s)
+        await _write(gate, entry, tenant)
     except NotDurableError as error:
+        kept = False
         gate.counts.not_durable += 1
         log.error("consent_not_durable", call=call.id, reason=str(error))
-        return False
-    return True
+        # A no is obeyed all the same; what was granted on that channel before is asked anew.
+        state = ConsentState.INCOMPLETE if state is ConsentState.GRANTED else state
+    known = Told(tenant.id, call.id, call.subject, state)
+    gate.told.enter(call.pbx, telling.session.env.uniqueid, known)
+    return kept
 
 
-async def _confirm(
-    gate: Gate, session: AgiSession, call: Call, tenant: Tenant, *, opted_out: bool
-) -> After:
+async def _write(gate: Gate, entry: Consent, tenant: Tenant) -> None:
+    """Raises NotDurableError."""
+    days = tenant.settings.remember_days
+    if (
+        entry.mode is Mode.ASK
+        and entry.answer == tenant.settings.accept_digit
+        and entry.state is ConsentState.GRANTED
+        and entry.subject
+        and days
+    ):
+        work = partial(enter_remembered, entry=entry, days=days, kept_days=tenant.days("consent"))
+        try:
+            await gate.journal.write(work, timeout=gate.durable_s)
+        except (ConsentError, ContactError) as error:
+            gate.counts.fault("consent_not_remembered")
+            log.error("consent_not_remembered", call=entry.call_id, reason=one_line(error))
+        else:
+            return
+    await gate.journal.insert(as_row(entry), timeout=gate.durable_s)
+
+
+async def _confirm(telling: Telling, *, opted_out: bool) -> After:
     """Says that the opt-out is done, once it is durable, or that it is not; who has no number to
     enter is told neither. Where it is not done, an agent can still be told of it."""
-    if call.subject:
-        name = "optout-done" if opted_out else "optout-failed"
-        prompt = gate.prompts.find(name, tenant.settings.language)
-        if prompt is not None:
-            await _play(gate, session, call, prompt, "")
-    return After.END if opted_out and tenant.settings.on_opt_out == "end" else After.CONNECT
+    if telling.call.subject:
+        await telling.say("optout-done" if opted_out else "optout-failed")
+    ends = opted_out and telling.tenant.settings.on_opt_out == "end"
+    return After.END if ends else After.CONNECT
 
 
-async def _record(gate: Gate, session: AgiSession, call: Call, tenant: Tenant) -> None:
-    file = await gate.recordings.begin(tenant, call, session.env.uniqueid)
+async def _decline(telling: Telling) -> After:
+    """Says what follows from a no: the call goes on without a recording, or it ends."""
+    if telling.tenant.settings.on_refusal == "end":
+        await telling.say("refused-end")
+        return After.END
+    await telling.say("refused")
+    return After.CONNECT
+
+
+async def _record(telling: Telling) -> None:
+    gate, session, call = telling.gate, telling.session, telling.call
+    file = await gate.recordings.begin(telling.tenant, call, session.env.uniqueid)
     if file is None:
         return
+    if gate.acts.ended(call.id):  # somebody stopped it before it began
+        gate.recordings.abandon(file)
+        return
+    beep = Obligation.BEEP in call.obligations
+    tone = f"B({telling.tenant.settings.beep_s})" if beep else ""
     try:
         # The file name is opaque and ours: the arguments of MixMonitor can run a shell.
-        await session.exec("MixMonitor", file, f"bi({MONITOR})")
+        await session.exec("MixMonitor", file, f"b{tone}i({MONITOR})")
         gate.recordings.running(file, await session.get_variable(MONITOR))
+        if gate.acts.ended(call.id):
+            for recording in gate.recordings.in_progress(call, session.env.uniqueid):
+                await gate.recordings.stop(recording)
     except AgiError as error:
         gate.counts.fault("mixmonitor_refused")
         log.error("recording_not_started", call=call.id, reason=str(error))

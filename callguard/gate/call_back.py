@@ -21,6 +21,7 @@ from callguard.ami.session import AmiSession
 from callguard.ami.wire import LocalProtocolError
 from callguard.gate.callbook import Call, withdraw
 from callguard.gate.decide import Decision, decide, release, still_stands
+from callguard.gate.hearing import ORIGINATED
 from callguard.gate.line import settle_claim
 from callguard.gate.request import Request
 from callguard.gate.room import Gate
@@ -141,7 +142,7 @@ class CallBack:
             return
         if manager.session.state != "up":
             return  # an alarm of its own
-        decision = await decide(gate, _request(claim, f"callguard-{uuid7(gate.clock.now())}"))
+        decision = await decide(gate, _request(claim, f"{ORIGINATED}{uuid7(gate.clock.now())}"))
         if not decision.verdict.allowed:
             return  # at another hour, perhaps; no row for every time it is looked at
         if not await self._keep(decision):

@@ -1,12 +1,14 @@
 """The calls in progress, by call id and by channel."""
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from callguard.consent.modes import ABOUT_RECORDING
 from callguard.policy.facts import Direction
 from callguard.policy.rules import Obligation
 from callguard.storage.attempts import withdraw_attempt
@@ -18,7 +20,10 @@ BOUND = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A decided call, as its later steps need it. ``subject`` is the protected party's key."""
+    """A decided call, as its later steps need it. ``subject`` is the protected party's key;
+    ``asking`` are the rules that have a say in whether and how it is recorded, each with its
+    citation; ``passed_on`` is whether its first channel was in a call that it did not place, as
+    after a blind transfer."""
 
     id: str
     tenant: str
@@ -30,6 +35,8 @@ class Call:
     allowed: bool
     obligations: frozenset[Obligation]
     decided_at: datetime
+    asking: tuple[str, ...] = ()
+    passed_on: bool = False
 
 
 YOUNG_S = 10
@@ -59,6 +66,10 @@ class CallBook:
 
     def get(self, call_id: str) -> Call | None:
         return self._calls.get(call_id)
+
+    def of_channel(self, pbx: str, uniqueid: str) -> Call | None:
+        """The call that began on that channel."""
+        return self._calls.get(self._by_channel.get((pbx, uniqueid), ""))
 
     def announce_once(self, call: Call) -> bool:
         """Whether the call was not announced before; from now on it was."""
@@ -96,6 +107,18 @@ def withdraw(connection: Connection, call: Call) -> None:
     withdraw_attempt(connection, call.subject, call.decided_at, call.id)
 
 
+_ABOUT_RECORDING = frozenset(obligation.value for obligation in ABOUT_RECORDING)
+
+
+def rules_asking(findings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Of the findings of a call, as they are kept, those about recordings: "rule: citation"."""
+    return tuple(
+        f"{finding['rule']}: {finding['citation']}"
+        for finding in findings
+        if not _ABOUT_RECORDING.isdisjoint(finding.get("obligations", ()))
+    )
+
+
 def read_call(connection: Connection, call_id: str) -> Call | None:
     """The call as the database has it: for steps that follow a restart of callguard."""
     row = connection.execute(select(calls).where(calls.c.id == call_id)).one_or_none()
@@ -112,4 +135,5 @@ def read_call(connection: Connection, call_id: str) -> Call | None:
         allowed=row.verdict == "allow",
         obligations=frozenset(Obligation(o) for o in row.obligations),
         decided_at=row.decided_at,
+        asking=rules_asking(row.findings),
     )

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.contacts.contact import ContactError
-from callguard.gate.callbook import Call
+from callguard.gate.callbook import Call, rules_asking
 from callguard.gate.dossier import NOTHING_KEPT, contact_facts, read_dossier
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import Parties, find_tenant, parties_of
@@ -40,18 +40,36 @@ class Decision:
     facts: CallFacts | None = None
 
 
+def is_passed_on(request: Request, origin: Call | None) -> bool:
+    """Whether the channel was in a call that it did not place itself: then whoever speaks there
+    is no agent. ``origin`` is that call, where it is known."""
+    if not request.passed_from:
+        return False
+    own = origin is not None and (origin.pbx, origin.uniqueid) == (request.pbx, request.uniqueid)
+    return not own or origin is None or origin.direction == "inbound" or origin.passed_on
+
+
 async def decide(
-    known: Knowledge, request: Request, *, count: bool = True, at: datetime | None = None
+    known: Knowledge,
+    request: Request,
+    *,
+    count: bool = True,
+    at: datetime | None = None,
+    origin: Call | None = None,
 ) -> Decision:
     """Gathers the facts and asks the policy. Nothing is changed but for the attempt, which from
     now on counts unless ``count`` is false or the call is blocked.
 
     ``at`` decides for another moment than this one, by the law and the facts of that moment, as
-    far as they are kept.
+    far as they are kept. ``origin`` is the call that the channel was in before: its tenant's is
+    this one, where nothing names another.
     """
     moment = at or known.clock.now()
     tenant = find_tenant(known, request)
-    parties = parties_of(known, request, tenant)
+    if tenant is None and origin is not None and not request.tenant:
+        tenant = known.tenants.get(origin.tenant)
+    passed_on = is_passed_on(request, origin)
+    parties = parties_of(known, request, tenant, passed_on=passed_on)
     purpose = read_purpose(request.purpose, tenant.settings.purpose) if tenant else None
     if parties.emergency:
         purpose = purpose or "service"  # nothing that was mistyped holds an emergency call back
@@ -90,6 +108,8 @@ async def decide(
         allowed=verdict.allowed,
         obligations=verdict.obligations,
         decided_at=moment,
+        asking=rules_asking(f.as_json() for f in verdict.findings if f.obligations),
+        passed_on=passed_on,
     )
     rows = [Row(calls, call_values(call, request, tenant, verdict, parties, facts))]
     if claim is not None:

@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from callguard.agi.session import AgiSession
-from callguard.gate.announce import After, announce, is_announced
+from callguard.gate.announce import After, announce
 from callguard.gate.callbook import Call, withdraw
 from callguard.gate.decide import Decision, decide, release, still_stands
 from callguard.gate.feature import feature
@@ -50,7 +50,7 @@ async def outbound(gate: Gate, session: AgiSession) -> None:
     """May this call be dialled? The verdict is durable before the dialplan hears of it; only an
     emergency call does not wait for that."""
     request = read_request("outbound", session.env.values, session.env.query)
-    decision = await decide(gate, request)
+    decision = await decide(gate, request, origin=await gate.origin(request))
     if decision.verdict.emergency:
         gate.journal.post(*decision.rows)
         _entered(gate, decision)
@@ -78,10 +78,7 @@ async def answered(gate: Gate, session: AgiSession) -> None:
     if call is None:
         return
     await _conversation(gate, call)
-    tenant = gate.tenants.get(call.tenant)
-    if tenant is None:
-        return
-    after = await announce(gate, session, call, tenant)
+    after = await announce(gate, session, call, gate.tenants.get(call.tenant))
     if after is After.END:
         await session.set_variable("CALLGUARD_AFTER", "end")
 
@@ -133,19 +130,15 @@ async def inbound(gate: Gate, session: AgiSession) -> None:
     """Somebody calls a tenant: the call is connected whatever happens here, recorded only after
     the notice was heard."""
     request = read_request("inbound", session.env.values, session.env.query)
-    decision = await decide(gate, request)
+    decision = await decide(gate, request, origin=await gate.origin(request))
     if not await _keep(gate, decision):
         return
     _entered(gate, decision)
     await session.set_variable("CALLGUARD_CALL", decision.call.id)
     # A caller who hangs up in the notice never comes back to the dialplan, which sets this too.
     await session.set_variable("CDR(userfield)", decision.call.id)
-    tenant, call = decision.tenant, decision.call
     await session.set_variable("CALLGUARD_VERDICT", decision.verdict.decision)
-    if tenant is None or not is_announced(call, tenant):
-        return
-    await session.answer()
-    after = await announce(gate, session, call, tenant)
+    after = await announce(gate, session, decision.call, decision.tenant)
     if after is After.END:
         await session.set_variable("CALLGUARD_AFTER", "end")
 
@@ -187,7 +180,9 @@ async def _offer_reason(gate: Gate, session: AgiSession, decision: Decision) -> 
     if tenant is None or not tenant.settings.blocked_prompt or not name:
         return
     language = tenant.settings.language
-    prompt = gate.prompts.find(name, language) or gate.prompts.find("blocked", language)
+    prompt = gate.prompts.find(name, language, tenant.id) or gate.prompts.find(
+        "blocked", language, tenant.id
+    )
     sound = gate.sound(decision.call.pbx, prompt) if prompt else None
     if sound is not None:
         await session.set_variable("CALLGUARD_PROMPT", sound)

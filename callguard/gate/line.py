@@ -123,12 +123,12 @@ async def optout_line(gate: Gate, session: AgiSession) -> None:
     end = await _converse(
         gate,
         session,
-        call.pbx,
+        call,
         begin(languages, caller),
         read,
         lambda wish: _enter(gate, line, wish, kept=kept),
     )
-    await _say(gate, session, call.pbx, end)
+    await _say(gate, session, call, end)
     log.info("optout_line_ended", call=call.id, outcome=end.outcome.value)
 
 
@@ -137,7 +137,7 @@ async def confirm_claim(gate: Gate, session: AgiSession, call: Call, claim: Clai
     end = await _converse(
         gate,
         session,
-        call.pbx,
+        call,
         begin_call_back(claim.language, claim.subject),
         lambda _: None,
         lambda wish: _confirm(gate, call, claim, wish),
@@ -151,7 +151,7 @@ async def confirm_claim(gate: Gate, session: AgiSession, call: Call, claim: Clai
             await settle_claim(gate, claim, "refused", reason)
         case _:
             pass  # a machine answered, or nothing could be written: called again another time
-    await _say(gate, session, call.pbx, end)
+    await _say(gate, session, call, end)
     log.info("call_back_ended", call=call.id, claim=claim.id, outcome=end.outcome.value)
 
 
@@ -200,15 +200,15 @@ def _arrived(gate: Gate, session: AgiSession) -> Line | None:
 
 def _spoken(gate: Gate, tenant: Tenant) -> tuple[str, ...]:
     """The languages of the tenant's line in which everything can be said, or else its own."""
-    offered = _whole(gate, tenant.settings.languages)
-    return offered or _whole(gate, (tenant.settings.language,))
+    offered = _whole(gate, tenant, tenant.settings.languages)
+    return offered or _whole(gate, tenant, (tenant.settings.language,))
 
 
-def _whole(gate: Gate, languages: tuple[str, ...]) -> tuple[str, ...]:
+def _whole(gate: Gate, tenant: Tenant, languages: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         language
         for language in dict.fromkeys(languages)
-        if all(gate.prompts.find(prompt, language) for prompt in PROMPTS)
+        if all(gate.prompts.find(prompt, language, tenant.id) for prompt in PROMPTS)
     )
 
 
@@ -265,7 +265,7 @@ async def _claim(gate: Gate, line: Line, wish: Enter) -> Outcome:
         subject=wish.subject,
         pbx=line.call.pbx,
         call_id=line.call.id,
-        prompt=_evidence(gate, wish.asked),
+        prompt=_evidence(gate, line.call, wish.asked),
         language=wish.asked.language,
         at=at,
     )
@@ -297,7 +297,7 @@ async def _entered(gate: Gate, event: OptOutEvent) -> Outcome:
 def _event(
     gate: Gate, call: Call, wish: Enter, *, way: str, actor: str, evidence: str | None = None
 ) -> OptOutEvent:
-    prompt = _evidence(gate, wish.asked)
+    prompt = _evidence(gate, call, wish.asked)
     return OptOutEvent(
         subject=wish.subject,
         tenant=call.tenant,
@@ -312,15 +312,15 @@ def _event(
     )
 
 
-def _evidence(gate: Gate, part: Part) -> str | None:
-    prompt = gate.prompts.find(part.prompt, part.language)
+def _evidence(gate: Gate, call: Call, part: Part) -> str | None:
+    prompt = gate.prompts.find(part.prompt, part.language, call.tenant)
     return prompt.evidence if prompt is not None else None
 
 
 async def _converse(
     gate: Gate,
     session: AgiSession,
-    pbx: str,
+    call: Call,
     begun: tuple[Dialogue, Action],
     read: ReadNumber,
     write: Callable[[Enter], Awaitable[Outcome]],
@@ -332,22 +332,24 @@ async def _converse(
         if isinstance(action, Enter):
             event = Written(await write(action))
         else:
-            event = await _asked(gate, session, pbx, action)
+            event = await _asked(gate, session, call, action)
         dialogue, action = step(dialogue, event, read)
     return action
 
 
-async def _say(gate: Gate, session: AgiSession, pbx: str, end: End) -> None:
+async def _say(gate: Gate, session: AgiSession, call: Call, end: End) -> None:
     try:
-        for prompt, sound in _sounds(gate, pbx, end.parts):
+        for prompt, sound in _sounds(gate, call, end.parts):
             await session.stream_file(sound, timeout=prompt.samples / RATE + SLACK_S)
     except ChannelDead:
         pass  # who hangs up in the farewell has been told as much as they wanted
 
 
-async def _asked(gate: Gate, session: AgiSession, pbx: str, ask: Ask) -> Event:
+async def _asked(gate: Gate, session: AgiSession, call: Call, ask: Ask) -> Event:
     """Plays and listens in one step of Asterisk's, so that no key falls between two."""
-    prompts = _sounds(gate, pbx, ask.parts)
+    prompts = _sounds(gate, call, ask.parts)
+    if len(prompts) < len(ask.parts):
+        return Written(Outcome.FAILED)  # half a question, or half a number, is none
     files = "&".join(sound for _, sound in prompts)
     length = sum(prompt.samples for prompt, _ in prompts) / RATE
     limit = length + KEY_S + ask.most * NEXT_KEY_S + SLACK_S
@@ -363,16 +365,16 @@ async def _asked(gate: Gate, session: AgiSession, pbx: str, ask: Ask) -> Event:
         return HungUp()  # who is gone since they pressed a key has answered all the same
     if status not in ("OK", "TIMEOUT"):
         gate.counts.fault("prompt_not_played")
-        log.error("prompt_not_played", pbx=pbx, prompts=[part.prompt for part in ask.parts])
+        log.error("prompt_not_played", pbx=call.pbx, prompts=[part.prompt for part in ask.parts])
         return Written(Outcome.FAILED)
     return Keys(keys or "")
 
 
-def _sounds(gate: Gate, pbx: str, parts: tuple[Part, ...]) -> list[tuple[Prompt, str]]:
+def _sounds(gate: Gate, call: Call, parts: tuple[Part, ...]) -> list[tuple[Prompt, str]]:
     found = []
     for part in parts:
-        prompt = gate.prompts.find(part.prompt, part.language)
-        sound = gate.sound(pbx, prompt) if prompt is not None else None
+        prompt = gate.prompts.find(part.prompt, part.language, call.tenant)
+        sound = gate.sound(call.pbx, prompt) if prompt is not None else None
         if prompt is None or sound is None:
             gate.counts.fault("prompt_missing")
             log.error("prompt_missing", prompt=part.prompt, language=part.language)

@@ -30,13 +30,17 @@ def find_tenant(known: Knowledge, request: Request) -> Tenant | None:
     return known.tenants.by_endpoint(request.channel, request.account_code)
 
 
-def parties_of(known: Knowledge, request: Request, tenant: Tenant | None) -> Parties:
-    """Reads both numbers as the tenant's own country would dial them."""
+def parties_of(
+    known: Knowledge, request: Request, tenant: Tenant | None, *, passed_on: bool = False
+) -> Parties:
+    """Reads both numbers as the tenant's own country would dial them. Where the call was
+    ``passed_on`` the channel's number is the other party's, and the tenant's is shown."""
     region = tenant.settings.home_region if tenant else known.home_region
     outbound = request.direction == "outbound"
     called = _called(known, request, region)
     caller = parse_number(request.caller, region)
-    if outbound and caller.e164 is None and not caller.anonymous and tenant is not None:
+    named = caller.e164 is not None or caller.anonymous
+    if outbound and (passed_on or not named) and tenant is not None:
         shown = parse_number(tenant.settings.shown_number, region)
         caller = shown if shown.known else caller
     emergency = outbound and called.emergency and request.contact_channel == "voice"

@@ -2,7 +2,7 @@
 
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -19,8 +19,10 @@ CDR = "Cdr"
 
 
 class Pbx:
-    """Follows one Asterisk. ``on_change`` gets each change of its channels, ``on_resync`` is told
-    when the list of channels is whole again, ``on_cdr`` gets its call records."""
+    """Follows one Asterisk. ``on_change`` gets each change of its channels, ``on_touched`` what
+    looks different after an event (``LiveCalls.take_touched``), ``on_resync`` is told when the list
+    of channels is whole again, ``on_lost`` when nothing more is heard, ``on_cdr`` gets its call
+    records."""
 
     def __init__(
         self,
@@ -28,6 +30,8 @@ class Pbx:
         clock: Clock,
         *,
         on_change: Callable[["Pbx", Change], None],
+        on_touched: Callable[["Pbx", frozenset[str]], None],
+        on_lost: Callable[["Pbx"], None],
         on_resync: Callable[["Pbx"], Awaitable[None]],
         on_cdr: Callable[["Pbx", Message], None],
         connect: Connector = tcp_connect,
@@ -37,6 +41,8 @@ class Pbx:
         self.live = LiveCalls()
         self._clock = clock
         self._on_change = on_change
+        self._on_touched = on_touched
+        self._on_lost = on_lost
         self._on_resync = on_resync
         self._on_cdr = on_cdr
         self.session = AmiSession(
@@ -53,18 +59,23 @@ class Pbx:
         if message.name == CDR:
             self._on_cdr(self, message)
             return
-        for change in self.live.apply(message, self._clock.monotonic()):
-            self._on_change(self, change)
+        self._tell(self.live.apply(message, self._clock.monotonic()))
 
     async def _up(self, session: AmiSession) -> None:
         at = self._clock.monotonic()
         channels = await session.action_list("CoreShowChannels")
-        for change in self.live.resync(channels, at):
-            self._on_change(self, change)
+        self._tell(self.live.resync(channels, at))
         log.info("ami_up", pbx=self.name, channels=len(self.live.channels))
         await self._on_resync(self)
 
+    def _tell(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            self._on_change(self, change)
+        if touched := self.live.take_touched():
+            self._on_touched(self, touched)
+
     def _down(self, reason: str) -> None:
+        self._on_lost(self)
         log.error("ami_down", pbx=self.name, reason=reason)
 
 

@@ -1,103 +1,352 @@
-"""Recordings as calls go: begun by the gate, ended by what the PBX tells, closed by the sealer."""
+"""Recordings as calls go: begun by the gate, silenced where they must be, ended by what the PBX
+tells, closed by the sealer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
 from callguard.ami.errors import AmiError
+from callguard.clock import Clock
 from callguard.gate.callbook import Call
+from callguard.gate.hearing import Kind as Speaker
 from callguard.gate.pbx import Pbx
-from callguard.recording.recorder import OpenRecording, Recorder
+from callguard.gate.silence import Silence
+from callguard.gate.supervision import Parties, Supervision
+from callguard.recording.erasure import Eraser
+from callguard.recording.events import CALLGUARD, Kind, RecordingEvent, as_row
+from callguard.recording.recorder import OpenRecording, Recorder, read_unerased
 from callguard.recording.sealer import Sealer
-from callguard.tenants.tenant import Tenant
+from callguard.storage.database import Database
+from callguard.storage.journal import Journal, NotDurableError
+from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.tenant import Tenant, days_kept
 
 log = structlog.get_logger(__name__)
 
+STOP_S = 1.0
+"""Longest wait for Asterisk to stop a recording."""
+
+SILENT_S = 2.5
+"""Longest wait for a recording to be silent, or stopped because it cannot be silenced."""
+
 
 class CallRecordings:
-    """Joins recorder, sealer and PBXs."""
+    """Joins recorder, supervision, sealer and PBXs."""
 
-    def __init__(self, recorder: Recorder, sealer: Sealer, pbxs: Mapping[str, Pbx]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        database: Database,
+        journal: Journal,
+        recorder: Recorder,
+        sealer: Sealer,
+        eraser: Eraser,
+        tenants: TenantDirectory,
+        pbxs: Mapping[str, Pbx],
+        parties: Parties,
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._journal = journal
         self._recorder = recorder
         self._sealer = sealer
+        self._eraser = eraser
+        self._tenants = tenants
         self._pbxs = pbxs
-        self._to_stop: set[str] = set()
+        self._ended: set[str] = set()
+        self.supervision = Supervision(clock, database, recorder, pbxs, parties, self._silence)
+        recorder.on_done = self._done
+
+    def _silence(self, pbx: Pbx) -> Silence:
+        return Silence(
+            pbx,
+            self._clock,
+            on_told=self._told,
+            stop=self._stop_audible,
+            may_be_over=lambda recording: self._sealer.has_ended(recording.id),
+        )
+
+    # --- beginning and ending -----------------------------------------------------------------
+
+    async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
+        paused = any(self.paused(r) for r in self.in_progress(call, channel_uniqueid))
+        return await self._recorder.begin(
+            tenant, call.id, call.pbx, channel_uniqueid, paused=paused
+        )
+
+    def running(self, asterisk_path: str, monitor: str | None) -> None:
+        """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
+        recording = self._recorder.running(asterisk_path, monitor)
+        if recording is not None:
+            self._note(recording, "started", CALLGUARD)
+            self.supervision.runs(recording)
+
+    def abandon(self, asterisk_path: str) -> None:
+        recording = self._recorder.by_file(asterisk_path)
+        if recording is not None:
+            self._note(recording, "lost", CALLGUARD, "Asterisk is not known to have begun it")
+            self._end(recording)
+            self.supervision.abandoned(recording)
+
+    def stopped(self, recording: OpenRecording, *, by: str = CALLGUARD) -> None:
+        """The recording was stopped from its own channel."""
+        if not self._over(recording):
+            self._note(recording, "stopped", by)
+        self._end(recording)
+        log.info("recording_stopped", recording=recording.id, call=recording.call_id)
+
+    async def stop(
+        self, recording: OpenRecording, *, by: str = CALLGUARD, reason: str | None = None
+    ) -> bool:
+        """Stops a recording over AMI; whether it is known to have stopped. Where it cannot be
+        told to now, it is as soon as the manager connection is back, also after a restart."""
+        if self._over(recording):
+            return True
+        if recording.id not in self._recorder.to_stop:
+            self._recorder.to_stop[recording.id] = recording
+            self._note(recording, "stopped", by, reason)
+        return await self._stop(recording)
+
+    async def _stop(self, recording: OpenRecording) -> bool:
+        pbx = self._pbxs.get(recording.pbx)
+        channel = pbx.live.channels.get(recording.channel_uniqueid) if pbx else None
+        if pbx is None or channel is None:
+            return False
+        known = self._recorder.get(recording.id) or recording
+        which = [("MixMonitorID", known.monitor)] if known.monitor else []
+        try:
+            await pbx.session.action(
+                "StopMixMonitor", ("Channel", channel.name), *which, timeout=STOP_S
+            )
+        except AmiError as error:
+            log.error("stop_refused", recording=recording.id, reason=str(error))
+            return False
+        self._end(recording)
+        log.info("recording_stopped", recording=recording.id, call=recording.call_id)
+        return True
+
+    async def _stop_audible(self, recording: OpenRecording) -> bool:
+        """Ends a recording that must be silent and cannot be made so, or that nobody follows."""
+        if self._over(recording):
+            return await self._stop(recording)
+        return await self.stop(recording, reason="it could not be silenced")
+
+    def _end(self, recording: OpenRecording) -> None:
+        self._recorder.to_stop.pop(recording.id, None)
+        self.supervision.ended(recording)
+        if self._recorder.get(recording.id) is not None:
+            self._ended.add(recording.id)
+            self._sealer.ended(recording)
+
+    def _done(self, recording: OpenRecording) -> None:
+        """It was closed."""
+        self._ended.discard(recording.id)
+        self.supervision.ended(recording)
+
+    def none_left(self, pbx: str, uniqueid: str) -> None:
+        """No recording is known to run on that channel any more. Asterisk does not say which one
+        stopped, and what began before callguard did was not counted: ours are followed until
+        Asterisk has let go of what it writes."""
+        for recording in self._recorder.on_channel(pbx, uniqueid):
+            self._sealer.ended(recording)
+
+    def channel_gone(self, pbx: str, uniqueid: str) -> None:
+        """The channel that was recorded is no more."""
+        waiting = tuple(self._recorder.to_stop.values())
+        there = [r for r in waiting if (r.pbx, r.channel_uniqueid) == (pbx, uniqueid)]
+        for recording in (*self._recorder.on_channel(pbx, uniqueid), *there):
+            self._end(recording)
+
+    # --- pausing ------------------------------------------------------------------------------
+
+    def paused(self, recording: OpenRecording) -> bool:
+        return self._recorder.is_paused(recording.id)
+
+    async def pause(self, recording: OpenRecording, *, by: str) -> bool:
+        """The silence does not wait for the row that says so; whoever asked does, for both."""
+        if self._over(recording):
+            return True
+        self._recorder.pause(recording.id)
+        self.supervision.look_again(recording.id)
+        if not await self._kept(recording, "paused", by):
+            return False
+        return await self._are_silent([recording])
+
+    async def resume(self, recording: OpenRecording, *, by: str) -> bool:
+        if by == "subject" or self._over(recording) or not self.paused(recording):
+            return False  # whoever is recorded never begins it
+        if not await self._kept(recording, "resumed", by):
+            return False
+        self._recorder.resume(recording.id)
+        self.supervision.look_again(recording.id)
+        return True
+
+    async def hush(self, call: Call, channel_uniqueid: str) -> bool:
+        self.supervision.parties.strangers.add((call.pbx, channel_uniqueid))
+        recordings = [r for r in self.in_progress(call, channel_uniqueid) if not self._over(r)]
+        for recording in recordings:
+            self.supervision.joins(recording, channel_uniqueid)
+        silent = await self._are_silent(recordings)
+        if not silent:
+            log.error("not_hushed", call=call.id, recordings=[r.id for r in recordings])
+        return silent
+
+    async def _are_silent(self, recordings: Iterable[OpenRecording]) -> bool:
+        by_pbx: dict[str, list[str]] = {}
+        for recording in recordings:
+            by_pbx.setdefault(recording.pbx, []).append(recording.id)
+        silences = self.supervision.silences
+        for name, ids in by_pbx.items():
+            if name not in silences or not await silences[name].silent(ids, SILENT_S):
+                return False
+        return True
+
+    def _over(self, recording: OpenRecording) -> bool:
+        return self._recorder.get(recording.id) is None or recording.id in self._ended
+
+    # --- erasing ------------------------------------------------------------------------------
+
+    async def erase(self, recording: OpenRecording, *, by: str) -> bool:
+        """Whether or not it can be stopped now, what is written has no key any more."""
+        await self.stop(recording, by=by, reason="it is erased")
+        days = days_kept(self._tenants.get(recording.tenant), "consent")
+        erased = await self._eraser.erase(recording, by=by, days=days)
+        if erased:
+            self.supervision.ended(recording)
+            if self._recorder.get(recording.id) is not None:
+                # Whatever Asterisk still writes is removed once it lets go of it.
+                self._sealer.ended(recording)
+        return erased
+
+    def silent_for(self, recording: OpenRecording) -> frozenset[str]:
+        silence = self.supervision.silences.get(recording.pbx)
+        return silence.reasons(recording.id) if silence else frozenset()
+
+    def speaks_outside(self, pbx: str, uniqueid: str) -> bool | None:
+        here = self._pbxs.get(pbx)
+        channel = here.live.channels.get(uniqueid) if here else None
+        if channel is None:
+            return None
+        return self.supervision.parties.kind(pbx, channel) is Speaker.OUTSIDE
+
+    # --- finding ------------------------------------------------------------------------------
 
     def lives(self, call: Call) -> bool:
-        """Whether the first channel of the call is not known to be gone."""
+        """Whether the call goes on for anybody: its first channel lives, or a recording of it is
+        in progress, or somebody who was told in it is still there; or that is not known."""
+        pbx = self._pbxs.get(call.pbx)
+        if pbx is None:
+            return False
+        if self.first_lives(call):
+            return True
+        if any(not self._over(recording) for recording in self._recorder.of_call(call.id)):
+            return True
+        told = self.supervision.parties.told.of_call(call.id)
+        alive = pbx.live.channels
+        return any(name == call.pbx and uniqueid in alive for name, uniqueid, _ in told)
+
+    def first_lives(self, call: Call) -> bool:
         pbx = self._pbxs.get(call.pbx)
         if pbx is None:
             return False
         return pbx.session.state != "up" or call.uniqueid in pbx.live.channels
 
-    async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
-        return await self._recorder.begin(tenant, call.id, call.pbx, channel_uniqueid)
-
-    def running(self, asterisk_path: str, monitor: str | None) -> None:
-        """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
-        self._recorder.running(asterisk_path, monitor)
-
-    def abandon(self, asterisk_path: str) -> None:
-        recording = self._recorder.by_file(asterisk_path)
-        if recording is not None:
-            self._sealer.ended(recording)
-
     def in_progress(self, call: Call, channel_uniqueid: str) -> tuple[OpenRecording, ...]:
-        """The recordings of a conversation: of the call, and of every channel that is linked with
-        the one given, which may belong to another call that was passed on."""
+        """The recordings of a conversation: of the call, of whoever began it, and of every channel
+        that is connected or linked with the one given, which may belong to another call that was
+        passed on."""
         found = {r.id: r for r in self._recorder.of_call(call.id)}
-        pbx = self._pbxs.get(call.pbx)
-        here = pbx.live.channels.get(channel_uniqueid) if pbx else None
-        if pbx is not None and here is not None:
-            for recording in self._recorder.in_progress():
-                channel = pbx.live.channels.get(recording.channel_uniqueid)
-                if recording.pbx == pbx.name and channel and channel.linkedid == here.linkedid:
-                    found[recording.id] = recording
+        for uniqueid in self._together(call, channel_uniqueid):
+            found.update((r.id, r) for r in self._recorder.on_channel(call.pbx, uniqueid))
         return tuple(found.values())
 
-    def stopped(self, recording: OpenRecording) -> None:
-        """The recording was stopped from its own channel."""
-        self._sealer.ended(recording)
-        log.info("recording_stopped", recording=recording.id, call=recording.call_id)
+    def _together(self, call: Call, channel_uniqueid: str) -> set[str]:
+        pbx = self._pbxs.get(call.pbx)
+        together = {call.uniqueid, channel_uniqueid}
+        if pbx is None:
+            return together
+        for start in (call.uniqueid, channel_uniqueid):
+            heard = self.supervision.hears(call.pbx, start)
+            for channel in heard.reached if heard else ():
+                together.add(channel.uniqueid)
+                together |= {other.uniqueid for other in pbx.live.linked(channel.linkedid)}
+        return together
 
-    async def stop(self, recording: OpenRecording) -> bool:
-        """Stops a recording over AMI; whether it is known to have stopped. Where it cannot be
-        told to now, it is as soon as the manager connection is back."""
-        self._to_stop.add(recording.id)
-        pbx = self._pbxs.get(recording.pbx)
-        channel = pbx.live.channels.get(recording.channel_uniqueid) if pbx else None
-        if pbx is None or channel is None:
-            return False
-        which = [("MixMonitorID", recording.monitor)] if recording.monitor else []
-        try:
-            await pbx.session.action("StopMixMonitor", ("Channel", channel.name), *which)
-        except AmiError as error:
-            log.error("stop_refused", recording=recording.id, reason=str(error))
-            return False
-        self._to_stop.discard(recording.id)
-        self.stopped(recording)
-        return True
+    async def of_call_all(self, call_id: str) -> tuple[OpenRecording, ...]:
+        """Every recording of a call that was not erased, sealed ones too. Raises TimeoutError or
+        SQLAlchemyError."""
+        known = await self._database.read(lambda c: read_unerased(c, call_id))
+        found = {recording.id: recording for recording in known}
+        found.update((r.id, r) for r in self._recorder.of_call(call_id) if r.id in found)
+        return tuple(found.values())
 
-    def channel_gone(self, pbx: str, uniqueid: str) -> None:
-        """The channel that was recorded is no more, or no recording runs on it any more."""
-        for recording in self._recorder.on_channel(pbx, uniqueid):
-            self._to_stop.discard(recording.id)
-            self._sealer.ended(recording)
+    def held_during(self, pbx: str, uniqueid: str, since: float) -> bool:
+        """Whether AMI said that the party on that channel put the others on hold at any time since
+        a moment of the monotonic clock."""
+        here = self._pbxs.get(pbx)
+        channel = here.live.channels.get(uniqueid) if here else None
+        return channel is not None and channel.was_held_since(since)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """One line for each recording that should be silent and is not known to be."""
+        return self.supervision.alarms
+
+    # --- the PBX ------------------------------------------------------------------------------
 
     async def resynced(self, pbx: str) -> None:
-        """The list of living channels is whole again: what is on none of them has ended, and what
-        somebody wished stopped meanwhile is stopped."""
-        alive = self._pbxs[pbx].live.channels
+        """The list of living channels is whole again: what is on none of them has ended; what must
+        be silent is silenced, what somebody wished stopped meanwhile is stopped, and only then is
+        anything heard again."""
+        here = self._pbxs[pbx]
         for recording in self._recorder.in_progress():
-            if recording.pbx != pbx:
-                continue
-            if recording.channel_uniqueid not in alive:
+            gone = recording.channel_uniqueid not in here.live.channels
+            if recording.pbx == pbx and gone:
                 self.channel_gone(pbx, recording.channel_uniqueid)
-            elif recording.id in self._to_stop:
-                await self.stop(recording)
+        await self.supervision.rebuild(here)
+        for recording in tuple(self._recorder.to_stop.values()):
+            if recording.pbx == pbx:
+                await self._stop(recording)
 
     def end_of_unknown(self) -> None:
         """Closes what was recorded on an Asterisk that is no longer configured."""
         for recording in self._recorder.in_progress():
             if recording.pbx not in self._pbxs:
-                self._sealer.ended(recording)
+                self._end(recording)
+
+    # --- what is kept of it -------------------------------------------------------------------
+
+    def _told(self, recording: OpenRecording, reasons: frozenset[str]) -> None:
+        """Asterisk confirmed that a recording is silent, or is heard again."""
+        kind: Kind = "silenced" if reasons else "heard"
+        self._note(recording, kind, CALLGUARD, ", ".join(sorted(reasons)) or None)
+
+    def _note(
+        self, recording: OpenRecording, kind: Kind, by: str, reason: str | None = None
+    ) -> None:
+        event, days = self._event(recording, kind, by, reason)
+        self._journal.post(as_row(event, days))
+
+    async def _kept(self, recording: OpenRecording, kind: Kind, by: str) -> bool:
+        """Writes down what somebody wished; whether it is durable."""
+        event, days = self._event(recording, kind, by, None)
+        try:
+            await self._journal.insert(as_row(event, days))
+        except NotDurableError as error:
+            log.error("wish_not_durable", recording=recording.id, kind=kind, reason=str(error))
+            return False
+        return True
+
+    def _event(
+        self, recording: OpenRecording, kind: Kind, by: str, reason: str | None
+    ) -> tuple[RecordingEvent, int]:
+        event = RecordingEvent(
+            recording.id,
+            recording.call_id,
+            recording.tenant,
+            kind,
+            by,
+            self._clock.now(),
+            reason,
+        )
+        return event, days_kept(self._tenants.get(recording.tenant), "consent")

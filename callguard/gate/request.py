@@ -11,7 +11,8 @@ MAX_TEXT = 128
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question. Empty texts are what the dialplan left out. ``dialler`` is who dials."""
+    """One question. Empty texts are what the dialplan left out. ``dialler`` is who dials,
+    ``passed_from`` the id of the call that the channel was in before."""
 
     direction: Direction
     pbx: str
@@ -26,6 +27,7 @@ class Request:
     account_code: str
     debt: str = ""
     dialler: Dialler = "agent"
+    passed_from: str = ""
     contact_channel: Channel = "voice"
 
 
@@ -48,6 +50,7 @@ def read_request(
         debt=query.get("debt", "")[:MAX_TEXT],
         # What is mistyped is the stricter of the two.
         dialler="agent" if query.get("dialler", "") in ("", "agent") else "machine",
+        passed_from=query.get("from", "")[:MAX_TEXT],
     )
 
 

@@ -1,29 +1,52 @@
 """What the dialogues of the gate share."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from callguard.consent.prompts import Prompt, PromptLibrary
+from callguard.gate.acts import ActBook
 from callguard.gate.callbook import Call, CallBook, read_call
 from callguard.gate.knowledge import Knowledge
-from callguard.gate.request import Counts
+from callguard.gate.request import Counts, Request
 from callguard.gate.told import ToldParties
 from callguard.gate.typed_number import HourlyBound
+from callguard.ids import is_call_id
 from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
+from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal
 from callguard.tenants.tenant import Tenant
 
+log = structlog.get_logger(__name__)
+
 TYPED_AN_HOUR = 60
 """Most numbers typed on opt-out lines that are entered, or called back, in an hour."""
+
+Holds = Callable[[str, str, float], bool]
+"""Of an Asterisk, a channel's Uniqueid and a moment by the monotonic clock: what ``held_during``
+says of them."""
+
+
+def _no_holds(_: str, __: str, ___: float) -> bool:
+    return False
 
 
 class Recordings(Protocol):
     """Whoever begins, ends and closes recordings; what cannot be done is logged and counted."""
 
     def lives(self, call: Call) -> bool:
-        """Whether the first channel of the call is not known to be gone."""
+        """Whether the call goes on for anybody: its first channel lives, or a recording of it is
+        in progress, or somebody who was told in it is still there; or that is not known."""
+        ...
+
+    def first_lives(self, call: Call) -> bool:
+        """Whether the first channel of the call, with which it is forgotten, is not known to be
+        gone."""
         ...
 
     async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
@@ -47,6 +70,25 @@ class Recordings(Protocol):
         """Whether somebody paused it and nobody resumed it."""
         ...
 
+    def silent_for(self, recording: OpenRecording) -> frozenset[str]:
+        """Why it must not be heard now; empty where it may."""
+        ...
+
+    async def of_call_all(self, call_id: str) -> tuple[OpenRecording, ...]:
+        """Every recording of a call that was not erased, sealed ones too. Raises TimeoutError or
+        SQLAlchemyError."""
+        ...
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """One line for each recording that should be silent and is not known to be."""
+        ...
+
+    def speaks_outside(self, pbx: str, uniqueid: str) -> bool | None:
+        """Whether it is somebody outside who speaks on that channel; None where that is not
+        known."""
+        ...
+
     async def pause(self, recording: OpenRecording, *, by: str) -> bool:
         """Makes both its directions silent until it is resumed; whether they are known to be. The
         wish stands also where Asterisk cannot be told now."""
@@ -67,11 +109,11 @@ class Recordings(Protocol):
         erasure; whether that is durable. It is never sealed."""
         ...
 
-    def stopped(self, recording: OpenRecording) -> None:
+    def stopped(self, recording: OpenRecording, *, by: str = "callguard") -> None:
         """The recording was stopped from its own channel."""
         ...
 
-    async def stop(self, recording: OpenRecording) -> bool:
+    async def stop(self, recording: OpenRecording, *, by: str = "callguard") -> bool:
         """Stops a recording from outside its channel; whether it is known to have stopped. The
         wish stands also where Asterisk cannot be told now."""
         ...
@@ -90,20 +132,47 @@ class Gate(Knowledge):
     calls: CallBook = field(default_factory=CallBook)
     counts: Counts = field(default_factory=Counts)
     told: ToldParties = field(default_factory=ToldParties)
+    acts: ActBook = field(default_factory=ActBook)
     typed_numbers: HourlyBound = field(default_factory=lambda: HourlyBound(TYPED_AN_HOUR))
+    holds: Holds = _no_holds
+
+    def held_during(self, pbx: str, uniqueid: str, since: float) -> bool:
+        """Whether the other side of that channel had us on hold at any time since then, by the
+        monotonic clock, as far as the manager connection told."""
+        return self.holds(pbx, uniqueid, since)
 
     def sound(self, pbx: str, prompt: Prompt) -> str | None:
         """The prompt's path as that Asterisk sees it, without extension."""
         folder = self.prompt_folders.get(pbx)
         return None if folder is None else str(folder / prompt.file)
 
-    async def recall(self, call_id: str) -> Call | None:
-        """The call of that id that has not ended: from memory or, after a restart, from the
-        database if its channel still lives."""
+    async def origin(self, request: Request) -> Call | None:
+        """The call that a channel was in before, as the dialplan says, whether or not it goes on;
+        None where there is none or it cannot be read."""
+        call_id = request.passed_from
+        if not is_call_id(call_id):
+            return None
         found = self.calls.get(call_id)
         if found is None:
-            found = await self.database.read(lambda c: read_call(c, call_id))
+            try:
+                found = await self._kept(call_id)
+            except (SQLAlchemyError, TimeoutError) as error:
+                log.error("origin_not_read", call=call_id, reason=one_line(error))
+        return found if found is not None and found.pbx == request.pbx else None
+
+    async def recall(self, call_id: str) -> Call | None:
+        """The call of that id that has not ended: from memory or, after a restart or where its
+        first channel is gone and others go on, from the database."""
+        found = self.calls.get(call_id)
+        if found is None:
+            found = await self._kept(call_id)
             if found is None or not self.recordings.lives(found):
                 return None
-            self.calls.add(found)
+            if self.recordings.first_lives(found):
+                self.calls.add(found)
         return found
+
+    async def _kept(self, call_id: str) -> Call | None:
+        """A call as the database has it, which does not say whether it was passed on."""
+        found = await self.database.read(lambda c: read_call(c, call_id))
+        return replace(found, passed_on=True) if found is not None else None

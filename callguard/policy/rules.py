@@ -137,6 +137,7 @@ class Finding(NamedTuple):
             "since": rule.effective_from.isoformat(),
             "status": rule.status,
             "blocks": self.blocks,
+            "obligations": sorted(duty.value for duty in self.obligations),
         }
 
 

@@ -4,21 +4,23 @@ The file key and the header are durable before Asterisk is told to write the fir
 that whatever it writes can be sealed, by this process or by the one that follows a crash.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import PurePosixPath
 
 import structlog
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording import age
+from callguard.recording.events import CALLGUARD, RecordingEvent, as_row, read_wishes
 from callguard.recording.keys import KeyStoreError, KeyWrapper, wrap_file_key
 from callguard.recording.spool import Spool
 from callguard.storage.journal import Journal, NotDurableError, Row
-from callguard.storage.schema import recordings
+from callguard.storage.schema import recording_events, recordings
 from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
@@ -29,14 +31,16 @@ EXTENSION = "sln"
 
 @dataclass(frozen=True, slots=True)
 class OpenRecording:
-    """A recording whose audio is not sealed yet. ``monitor`` is the id of its MixMonitor, as far
-    as this process has heard it."""
+    """A recording whose audio is not sealed yet. ``running`` is whether Asterisk is known to write
+    it, ``monitor`` the id of its MixMonitor, as far as this process has heard it."""
 
     id: str
+    tenant: str
     call_id: str
     pbx: str
     channel_uniqueid: str
     spool_name: str
+    running: bool = False
     monitor: str | None = None
 
 
@@ -59,13 +63,21 @@ class Recorder:
         self._folders = spool_folders
         self._durable_s = durable_s
         self._open: dict[str, OpenRecording] = {}
+        self._paused: set[str] = set()
+        self.to_stop: dict[str, OpenRecording] = {}
+        self.on_done: Callable[[OpenRecording], None] = lambda _: None
         self.faults: dict[str, int] = {}
 
     def load(self, connection: Connection) -> None:
-        """Takes up what a former process left in progress, and removes from the spool what it had
-        closed and not yet removed. Raises SpoolError."""
+        """Takes up what a former process left in progress, with what somebody wished about it, and
+        removes from the spool what it had closed and not yet removed. Raises SpoolError."""
         for recording in read_open(connection):
             self._open[recording.id] = recording
+        for recording_id, wish in read_wishes(connection, self._open).items():
+            if wish == "paused":
+                self._paused.add(recording_id)
+            elif wish == "stopped":
+                self.to_stop[recording_id] = self._open[recording_id]
         orphans = self._spool.orphans({r.spool_name for r in self._open.values()})
         closed = select(recordings.c.spool_name).where(
             recordings.c.spool_name.in_([n for n in orphans if n.endswith(f".{EXTENSION}")])
@@ -88,13 +100,33 @@ class Recorder:
         return tuple(r for r in self._open.values() if r.call_id == call_id)
 
     def done(self, recording_id: str) -> None:
-        """Forgets a recording that was closed."""
-        self._open.pop(recording_id, None)
+        """Forgets a recording that was closed; whoever follows it is told by ``on_done``."""
+        recording = self._open.pop(recording_id, None)
+        self._paused.discard(recording_id)
+        if recording is not None:
+            self.on_done(recording)
+
+    def is_paused(self, recording_id: str) -> bool:
+        """Whether it was paused and not resumed."""
+        return recording_id in self._paused
+
+    def pause(self, recording_id: str) -> None:
+        self._paused.add(recording_id)
+
+    def resume(self, recording_id: str) -> None:
+        self._paused.discard(recording_id)
 
     async def begin(
-        self, tenant: Tenant, call_id: str, pbx: str, channel_uniqueid: str
+        self,
+        tenant: Tenant,
+        call_id: str,
+        pbx: str,
+        channel_uniqueid: str,
+        *,
+        paused: bool = False,
     ) -> str | None:
-        """Makes a recording ready; returns the file for Asterisk to write, or None."""
+        """Makes a recording ready, ``paused`` where its conversation is; returns the file for
+        Asterisk to write, or None."""
         folder = self._folders.get(pbx)
         if folder is None:
             self._refuse("unknown_pbx", call_id)
@@ -113,7 +145,12 @@ class Recorder:
             self._refuse("key_missing", call_id, str(error))
             return None
         opened = OpenRecording(
-            recording_id, call_id, pbx, channel_uniqueid, self._spool.new_name(EXTENSION)
+            id=recording_id,
+            tenant=tenant.id,
+            call_id=call_id,
+            pbx=pbx,
+            channel_uniqueid=channel_uniqueid,
+            spool_name=self._spool.new_name(EXTENSION),
         )
         row = {
             "id": recording_id,
@@ -128,21 +165,36 @@ class Recorder:
             "wrapped_file_key": wrapped,
             "started_at": at,
         }
+        rows = [Row(recordings, row)]
+        if paused:
+            why = "its conversation is paused"
+            event = RecordingEvent(recording_id, call_id, tenant.id, "paused", CALLGUARD, at, why)
+            rows.append(as_row(event, tenant.days("consent")))
         try:
-            await self._journal.insert(Row(recordings, row), timeout=self._durable_s)
+            await self._journal.insert(*rows, timeout=self._durable_s)
         except NotDurableError as error:
             # A commit that was under way may still succeed; nobody will record under that row.
             self._journal.post(work=partial(_forget, recording_id=recording_id))
             self._refuse("not_durable", call_id, str(error))
             return None
         self._open[recording_id] = opened
+        if paused:
+            self._paused.add(recording_id)
         return str(folder / opened.spool_name)
 
-    def running(self, asterisk_path: str, monitor: str | None) -> None:
-        """Remembers the MixMonitor that writes that file."""
+    def running(self, asterisk_path: str, monitor: str | None) -> OpenRecording | None:
+        """Remembers that Asterisk writes that file, and by which MixMonitor; the recording, unless
+        it was closed meanwhile."""
         recording = self.by_file(asterisk_path)
-        if recording is not None:
-            self._open[recording.id] = replace(recording, monitor=monitor)
+        if recording is None:
+            return None
+        known = replace(recording, running=True, monitor=monitor or None)
+        self._open[recording.id] = known
+        return known
+
+    def get(self, recording_id: str) -> OpenRecording | None:
+        """A recording in progress, as it is now."""
+        return self._open.get(recording_id)
 
     def by_file(self, asterisk_path: str) -> OpenRecording | None:
         """The recording that Asterisk was to write to that file."""
@@ -155,21 +207,46 @@ class Recorder:
 
 
 def _forget(connection: Connection, recording_id: str) -> None:
+    ours = recording_events.c.recording_id == recording_id
+    connection.execute(delete(recording_events).where(ours))
     connection.execute(delete(recordings).where(recordings.c.id == recording_id))
 
 
 def read_open(connection: Connection) -> list[OpenRecording]:
     """The recordings that are in progress according to the database."""
-    rows = connection.execute(select(recordings).where(recordings.c.state == "recording"))
-    return [OpenRecording(r.id, r.call_id, r.pbx, r.channel_uniqueid, r.spool_name) for r in rows]
+    return _read(connection, recordings.c.state == "recording")
+
+
+def read_unerased(connection: Connection, call_id: str) -> list[OpenRecording]:
+    """The recordings of a call of which there is sound, sealed ones too."""
+    of_call = recordings.c.call_id == call_id
+    return _read(connection, and_(of_call, recordings.c.state.in_(("recording", "sealed"))))
+
+
+def _read(connection: Connection, which: ColumnElement[bool]) -> list[OpenRecording]:
+    """What a former process began may be running, by a MixMonitor that is not known."""
+    return [
+        OpenRecording(
+            id=row.id,
+            tenant=row.tenant_id,
+            call_id=row.call_id,
+            pbx=row.pbx,
+            channel_uniqueid=row.channel_uniqueid,
+            spool_name=row.spool_name,
+            running=row.state == "recording",
+        )
+        for row in connection.execute(select(recordings).where(which))
+    ]
 
 
 def close_without_audio(
     connection: Connection, recording_id: str, state: str, at: datetime, expires: datetime
-) -> None:
-    """Ends a recording that has no audio: ``empty`` or ``lost``. Its keys go at once."""
-    connection.execute(
+) -> bool:
+    """Ends a recording that has no audio: ``empty`` or ``lost``. Its keys go at once. False where
+    it was erased meanwhile."""
+    closed = connection.execute(
         update(recordings)
         .where(recordings.c.id == recording_id, recordings.c.state == "recording")
         .values(state=state, header=None, wrapped_file_key=None, ended_at=at, expires_at=expires)
     )
+    return closed.rowcount > 0

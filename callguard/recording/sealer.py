@@ -18,6 +18,8 @@ from sqlalchemy import Connection, Row, select, update
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.recording import age
+from callguard.recording.events import CALLGUARD, RecordingEvent
+from callguard.recording.events import as_row as event_row
 from callguard.recording.keys import KeyWrapper, unwrap_file_key
 from callguard.recording.objects import ObjectStore
 from callguard.recording.payload import seal_stream
@@ -29,7 +31,7 @@ from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import recordings
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import days_kept
+from callguard.tenants.tenant import Tenant, days_kept
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +101,10 @@ class Sealer:
             self._queued[recording.id] = self._clock.now()
             self._queue.put_nowait((recording, 0))
 
+    def has_ended(self, recording_id: str) -> bool:
+        """Whether no more audio comes to it, and it waits to be sealed."""
+        return recording_id in self._queued
+
     async def run(self) -> None:
         """Seals for ever."""
         async with asyncio.TaskGroup() as group:
@@ -140,10 +146,8 @@ class Sealer:
         try:
             done = await asyncio.to_thread(self._seal, row)
         except SpoolEntryMissing:
-            faults = self._recorder.faults
-            faults["recording_lost"] = faults.get("recording_lost", 0) + 1
-            log.error("recording_lost", recording=recording.id, call=recording.call_id)
-            await self._without_audio(recording, "lost", days)
+            if await self._without_audio(recording, "lost", days):
+                self._lost(recording, tenant)
             await asyncio.to_thread(self._spool.remove, recording.spool_name)
             return
         if done is None:
@@ -152,17 +156,35 @@ class Sealer:
             ended = self._ended_at(recording)
             expires = expires_at(ended, days)
             at = self._clock.now()
-            await self._journal.write(
+            kept = await self._journal.write(
                 lambda c: mark_sealed(c, row, done, ended, at, expires), timeout=30.0
             )
-            self.sealed += 1
-            log.info("sealed", recording=recording.id, bytes=done.sealed_bytes)
+            if kept:
+                self.sealed += 1
+                log.info("sealed", recording=recording.id, bytes=done.sealed_bytes)
+            else:  # it was erased while it was being sealed
+                await asyncio.to_thread(self._store.delete, [done.payload])
         await asyncio.to_thread(self._spool.remove, recording.spool_name)
 
-    async def _without_audio(self, recording: OpenRecording, state: str, days: int) -> None:
+    def _lost(self, recording: OpenRecording, tenant: Tenant | None) -> None:
+        faults = self._recorder.faults
+        faults["recording_lost"] = faults.get("recording_lost", 0) + 1
+        log.error("recording_lost", recording=recording.id, call=recording.call_id)
+        event = RecordingEvent(
+            recording.id,
+            recording.call_id,
+            recording.tenant,
+            "lost",
+            CALLGUARD,
+            self._clock.now(),
+            "its spool entry is missing",
+        )
+        self._journal.post(event_row(event, days_kept(tenant, "consent")))
+
+    async def _without_audio(self, recording: OpenRecording, state: str, days: int) -> bool:
         at = self._ended_at(recording)
         expires = expires_at(at, days)
-        await self._journal.write(
+        return await self._journal.write(
             lambda c: close_without_audio(c, recording.id, state, at, expires), timeout=30.0
         )
 
@@ -216,9 +238,10 @@ def mark_sealed(
     ended: datetime,
     at: datetime,
     expires: datetime,
-) -> None:
-    """Enters the sealed recording and erases the key it was in progress under."""
-    connection.execute(
+) -> bool:
+    """Enters the sealed recording and erases the key it was in progress under. False where the
+    recording was erased meanwhile."""
+    marked = connection.execute(
         update(recordings)
         .where(recordings.c.id == row.id, recordings.c.state == "recording")
         .values(
@@ -233,9 +256,12 @@ def mark_sealed(
             expires_at=expires,
         )
     )
+    if not marked.rowcount:
+        return False
     details = {"sha256": sealed.sha256, "bytes": sealed.sealed_bytes}
     entry = Entry(at, "callguard", "recording.seal", f"recording:{row.id}", row.tenant_id, details)
     append(connection, entry)
+    return True
 
 
 def _pieces(entry: SpoolEntry, size: int) -> Iterator[bytes]:

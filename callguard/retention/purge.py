@@ -21,6 +21,7 @@ from sqlalchemy.sql import ColumnElement
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.ids import uuid7
+from callguard.recording.erasure import begin_erasures
 from callguard.recording.objects import ObjectStore
 from callguard.storage.schema import (
     attempts,
@@ -162,25 +163,12 @@ def _take_some(
 
 
 def _begin_erasures(connection: Connection, now: datetime) -> int:
-    rows = connection.execute(
-        select(recordings.c.id, recordings.c.payload)
+    ids = connection.execute(
+        select(recordings.c.id)
         .where(recordings.c.expires_at <= now, recordings.c.state != "erasing")
         .limit(RECORDINGS)
-    ).all()
-    if rows:
-        connection.execute(
-            insert(erasures),
-            [
-                {"data_class": "recording", "object_id": r.id, "payload": r.payload, "at": now}
-                for r in rows
-            ],
-        )
-        connection.execute(
-            update(recordings)
-            .where(recordings.c.id.in_([r.id for r in rows]))
-            .values(state="erasing", header=None, wrapped_file_key=None)
-        )
-    return len(rows)
+    ).scalars()
+    return len(begin_erasures(connection, list(ids), now))
 
 
 async def _finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> None:

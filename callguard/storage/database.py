@@ -92,8 +92,12 @@ class Database:
         """A connection for one thread that writes and keeps it; its transactions are begun with
         ``begin``. It leaves checkpoints to ``checkpoint``, so that no commit waits for one."""
         connection = self._writing.connect()
-        connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
-        connection.rollback()
+        try:
+            connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
+            connection.rollback()
+        except BaseException:
+            connection.close()  # else each attempt at a locked database would keep one
+            raise
         return connection
 
     def reader(self) -> Connection:

@@ -226,6 +226,7 @@ consents = Table(
     Column("pbx", String(63)),
     Column("channel_uniqueid", String(150)),
     Column("prompt", Text),
+    Column("words", Text),
     Column("language", String(16)),
     Column("asked", Integer),
     Column("heard_ms", Integer),

@@ -1,6 +1,6 @@
 """Making tenants and changing what belongs to them. Synchronous, inside a writing transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from callguard.audit.log import Entry, append
-from callguard.policy.numbers import parse_number
+from callguard.policy.numbers import mask, parse_number
 from callguard.storage.schema import (
     tenant_endpoints,
     tenant_keys,
@@ -22,6 +22,7 @@ from callguard.tenants.tenant import (
     TenantError,
     TenantSettings,
     check_id,
+    check_settings,
 )
 
 
@@ -109,6 +110,56 @@ def changed_at(connection: Connection, at: datetime) -> datetime:
     ``TenantDirectory.refresh`` sees that there was one."""
     last = connection.execute(select(func.max(tenants.c.updated_at))).scalar()
     return at if last is None else max(at, last + timedelta(microseconds=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What ``change_settings`` did: the settings afterwards, and those that are other than before,
+    as they are stored."""
+
+    settings: TenantSettings
+    before: dict[str, object]
+    after: dict[str, object]
+
+
+def change_settings(
+    connection: Connection,
+    tenant_id: str,
+    values: Mapping[str, object],
+    *,
+    at: datetime,
+    actor: str,
+) -> Change:
+    """Sets some of a tenant's settings; a running service heeds it from the next call on. Where
+    they are so already nothing is written.
+
+    Raises TenantError, also where the settings do not go together; then nothing was set.
+    """
+    row = connection.execute(
+        select(tenants.c.settings).where(tenants.c.id == tenant_id)
+    ).one_or_none()
+    if row is None:
+        raise TenantError(f"there is no tenant {tenant_id}")
+    present = {**TenantSettings().model_dump(mode="json"), **row.settings}
+    settings = check_settings({**present, **values})
+    wanted = settings.model_dump(mode="json")
+    after = {key: value for key, value in wanted.items() if present[key] != value}
+    before = {key: present[key] for key in after}
+    if after:
+        connection.execute(
+            update(tenants)
+            .where(tenants.c.id == tenant_id)
+            .values(settings=wanted, updated_at=changed_at(connection, at))
+        )
+        details = {"before": _unnamed(before), "after": _unnamed(after)}
+        append(connection, Entry(at, actor, "tenant.set", tenant_id, tenant_id, details))
+    return Change(settings, before, after)
+
+
+def _unnamed(values: dict[str, object]) -> dict[str, object]:
+    """For the audit log, which carries no numbers."""
+    shown = values.get("shown_number")
+    return {**values, "shown_number": mask(str(shown))} if shown else values
 
 
 def set_retention(

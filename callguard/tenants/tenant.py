@@ -118,10 +118,12 @@ def check_id(text: str) -> str:
 
 
 def check_settings(values: dict[str, object]) -> TenantSettings:
-    """Raises TenantError naming the first setting that is wrong."""
+    """Raises TenantError naming the first setting that is wrong, or those that do not go
+    together."""
     try:
         return TenantSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise TenantError(f"{key}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise TenantError(f"{key}: {said}" if key else said) from error

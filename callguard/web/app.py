@@ -16,7 +16,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from callguard.clock import Clock
 from callguard.web.assets import Assets
+from callguard.web.call_page import CallDesk, CallPage
 from callguard.web.door import in_json
+from callguard.web.form import Marks
 from callguard.web.health import Readiness, alive
 from callguard.web.live import Events, LiveHub, LiveLimits
 from callguard.web.metrics import Metrics
@@ -57,6 +59,23 @@ class Doors(Protocol):
     def routes(self) -> Sequence[web.RouteDef]: ...
 
 
+class _CompiledOnce(jinja2.BytecodeCache):
+    """Templates are compiled once in a process, however many applications it builds."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        if (compiled := self._compiled.get(bucket.key)) is not None:
+            bucket.bytecode_from_string(compiled)
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED: Final = _CompiledOnce()
+
+
 def build_app(
     source: StatusSource,
     *,
@@ -66,9 +85,11 @@ def build_app(
     api: Doors | None = None,
     more: Sequence[Doors] = (),
     desk: OptOutDesk | None = None,
+    call_desk: CallDesk | None = None,
 ) -> web.Application:
-    """The application. It answers to loopback names and to ``hosts``; without ``api``, ``more``
-    and the ``desk``, where a number is opted out, it is read only."""
+    """The application. It answers to loopback names and to ``hosts``; without ``api``, ``more``,
+    the ``desk``, where a number is opted out, and the ``call_desk``, where calls are acted on, it
+    is read only."""
     limits = limits or WebLimits()
     app = web.Application(client_max_size=1)
     environment = aiohttp_jinja2.setup(
@@ -79,19 +100,23 @@ def build_app(
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_COMPILED,
     )
     assets = Assets()
-    pages = Pages(environment, assets)
+    pages = Pages(environment, assets, acts=call_desk is not None)
     reader = StatusReader(source, timeout=limits.read_timeout)
     hub = LiveHub(reader, pages, limits.live)
-    form = OptOutPage(desk, pages) if desk is not None else None
-    doors = [door for door in (api, form, *more) if door is not None]
+    marks = Marks()
+    form = OptOutPage(desk, pages, marks) if desk is not None else None
+    calls = CallPage(call_desk, reader, pages, marks) if call_desk is not None else None
+    doors = [door for door in (api, form, calls, *more) if door is not None]
     guard = Guard(hosts, [opening for door in doors for opening in door.openings])
     app.middlewares.append(_outermost(guard, ErrorPages(pages, clock)))
     app[HUB] = hub
+    status = StatusPage(reader, pages, marks, opt_out=form, calls=calls)
     app.add_routes(
         [
-            web.get("/", StatusPage(reader, pages, form).show),
+            web.get("/", status.show),
             web.get("/events", Events(hub, limits.live).stream),
             web.get("/healthz", alive),
             web.get("/readyz", Readiness(reader).show),
@@ -181,12 +206,14 @@ class WebServer:
         api: Doors | None = None,
         more: Sequence[Doors] = (),
         desk: OptOutDesk | None = None,
+        call_desk: CallDesk | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
         self._api = api
         self._more = more
         self._desk = desk
+        self._call_desk = call_desk
         self._limits = limits or WebLimits()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -201,6 +228,7 @@ class WebServer:
             api=self._api,
             more=self._more,
             desk=self._desk,
+            call_desk=self._call_desk,
         )
         runner = web.AppRunner(
             app,

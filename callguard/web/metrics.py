@@ -87,8 +87,8 @@ def _calls(status: Status) -> Iterator[Metric]:
     live = _gauges("live_calls", "Calls decided and not ended.", "direction", "recording")
     seen: dict[tuple[str, str], int] = {}
     for call in status.calls:
-        key = call.direction, "yes" if call.recording else "no"
-        seen[key] = seen.get(key, 0) + 1
+        which = call.direction, call.recording
+        seen[which] = seen.get(which, 0) + 1
     for key, count in sorted(seen.items()):
         live.add_metric(key, count)
     verdicts = _counters("verdicts", "Verdicts given.", "direction", "decision")

@@ -1,6 +1,6 @@
 """What is shown, as HTML: the page, the parts of it that live, and the error pages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from http import HTTPStatus
@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from callguard.clock import Clock
 from callguard.web.assets import Assets
+from callguard.web.form import Marks
 from callguard.web.language import LANGUAGES, Language, choose, translations
 from callguard.web.reader import StatusError, StatusReader
 from callguard.web.status import Status
@@ -25,6 +26,9 @@ SHOWN_VERDICTS: Final = 50
 
 SHOWN_PREFIXES: Final = 3
 """Most prefixes of a registry that are named."""
+
+CALL_FORM: Final = "calls-form"
+"""By which the buttons beside the calls belong to the form that sends them, wherever it stands."""
 
 RELOAD_S: Final = 10
 """How often a browser without scripts asks again."""
@@ -53,11 +57,14 @@ def _shown_age(age: float | None) -> float | None:
 
 
 class Pages:
-    """Renders; holds no state of the service."""
+    """Renders; holds no state of the service. ``acts`` is whether calls have buttons."""
 
-    def __init__(self, environment: jinja2.Environment, assets: Assets) -> None:
+    def __init__(
+        self, environment: jinja2.Environment, assets: Assets, *, acts: bool = False
+    ) -> None:
         self._environment = environment
         self._assets = assets
+        self._acts = acts
         self._warm()
 
     def context(self, language: Language) -> dict[str, object]:
@@ -78,6 +85,7 @@ class Pages:
             "moment": moment,
             "day": day,
             "asset": self._assets.address,
+            "call_buttons": CALL_FORM if self._acts else "",
             "lease_s": LEASE_S,
             "reload_s": RELOAD_S,
             "shown_calls": SHOWN_CALLS,
@@ -93,6 +101,11 @@ class Pages:
         """The page with the form by which a number is opted out, and nothing that reloads."""
         context = {**self.context(language), "form": form, "reloading": False}
         return self._render("opt_outs.html", context)
+
+    def calls(self, form: object, status: Status | None, language: Language) -> str:
+        """The page of the calls under way, with what became of an act on one of them."""
+        context = {**self.context(language), "call_form": form, "status": status}
+        return self._render("calls_page.html", context)
 
     def error(self, code: int, language: Language, at: datetime) -> str:
         """An error page. ``code`` without words of its own gets the standard ones."""
@@ -130,20 +143,29 @@ def day(date: datetime | date) -> Markup:
 
 
 class Forms(Protocol):
-    """Who has the form that stands on the status page."""
+    """Who has a form that stands on the status page."""
 
-    def form(self, request: web.Request) -> tuple[object, Callable[[web.StreamResponse], None]]:
-        """What the form shows, and what binds an answer that holds it to who asked."""
+    def form(self, mark: str) -> object:
+        """What the form shows, with the mark of whoever asks."""
         ...
 
 
 class StatusPage:
-    """``GET /``."""
+    """``GET /``. Of the forms those stand on it that there are."""
 
-    def __init__(self, reader: StatusReader, pages: Pages, form: Forms | None = None) -> None:
+    def __init__(
+        self,
+        reader: StatusReader,
+        pages: Pages,
+        marks: Marks,
+        *,
+        opt_out: Forms | None = None,
+        calls: Forms | None = None,
+    ) -> None:
         self._reader = reader
         self._pages = pages
-        self._form = form
+        self._marks = marks
+        self._forms = {"form": opt_out, "call_form": calls}
 
     async def show(self, request: web.Request) -> web.Response:
         """Raises HTTPServiceUnavailable while the state cannot be read."""
@@ -151,11 +173,12 @@ class StatusPage:
             status = await self._reader.read()
         except StatusError as error:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": str(RELOAD_S)}) from error
-        form, bind = self._form.form(request) if self._form is not None else (None, None)
         context = {**self._pages.context(language_of(request)), "status": status}
-        context |= {"form": form, "reloading": True}
+        mark, bind = self._marks.of(request)
+        forms = {name: one.form(mark) if one else None for name, one in self._forms.items()}
+        context |= {"reloading": True, **forms}
         response = aiohttp_jinja2.render_template("page.html", request, context)
-        if bind is not None:
+        if any(forms.values()):
             bind(response)
         return response
 

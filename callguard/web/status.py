@@ -22,9 +22,15 @@ class PbxStatus:
     call_records_bad: int
 
 
+RecordingState = Literal["recorded", "paused", "silent", "none"]
+"""``silent``: it runs, and must not be heard now, for reasons that are not a pause."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveCall:
-    """A call that was decided and has not ended."""
+    """A call that was decided and has not ended. ``reasons`` are why its recording is silent;
+    ``consent`` is the last state in the ledger and ``mode`` how it was come by, empty where the
+    ledger has nothing."""
 
     id: str
     tenant: str
@@ -32,7 +38,10 @@ class LiveCall:
     purpose: str
     subject: str
     since: datetime
-    recording: bool
+    recording: RecordingState
+    reasons: tuple[str, ...] = ()
+    consent: str = ""
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,14 @@ class Status:
     def ready(self) -> bool:
         """Whether calls can be decided and their verdicts kept."""
         return not self.not_ready
+
+
+class LiveCallSource(Protocol):
+    """Whoever can tell of the calls under way."""
+
+    async def live_calls(self) -> tuple[LiveCall, ...]:
+        """The oldest first. Raises TimeoutError when the database does not answer."""
+        ...
 
 
 class StatusSource(Protocol):

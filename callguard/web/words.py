@@ -28,6 +28,45 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "refused": N_("Refused"),
         "incomplete": N_("Cut short"),
     },
+    "recording": {
+        "recorded": N_("Being recorded"),
+        "paused": N_("Paused"),
+        "silent": N_("Silent for now"),
+        "none": N_("Not recorded"),
+    },
+    "consent": {
+        "granted": N_("given"),
+        "refused": N_("refused"),
+        "withdrawn": N_("withdrawn"),
+        "incomplete": N_("not complete"),
+    },
+    "mode": {
+        "silent": N_("no notice needed"),
+        "prior": N_("given before"),
+        "notice": N_("notice"),
+        "notice_or_refuse": N_("notice, with a key to refuse"),
+        "ask": N_("asked"),
+    },
+    "act": {
+        "paused": N_("Paused: the recording is silent, on both sides, until it is resumed."),
+        "resumed": N_("Resumed."),
+        "stopped": N_("Stopped: nothing more of this call is recorded."),
+        "erased": N_("Erased: what was recorded of this call can never be read again."),
+        "opted_out": N_("Entered, and kept. The number will not be called any more."),
+        "nothing_recorded": N_("Nothing of this call is recorded."),
+        "refused": N_("Whoever is recorded has ended that: it is not resumed."),
+        "pending": N_(
+            "Nothing more of this call is recorded. The rest could not be kept yet, and is tried "
+            "again until it is: look at the log."
+        ),
+        "failed": N_("That could not be done: try again, and look at the log."),
+        "not_opted_out": N_(
+            "It could not be kept, or the number is not known. Nothing was entered: try again, and "
+            "look at the log."
+        ),
+        "gone": N_("This call has ended."),
+        "old": N_("This page was too old. Nothing was done: please press again."),
+    },
     "class": {
         "call_record": N_("Call records"),
         "verdict": N_("Verdicts"),
@@ -51,6 +90,9 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "feature_without_call": N_("Feature code without a call"),
         "unknown_feature": N_("Feature code that is not known"),
         "recording_not_stopped": N_("Recording not stopped"),
+        "recording_not_paused": N_("Recording not paused"),
+        "recording_not_resumed": N_("Recording not resumed"),
+        "recording_not_erased": N_("Recording not erased at once"),
         "prompt_missing": N_("Prompt missing"),
         "unknown_pbx": N_("PBX that is not in the settings"),
         "mixmonitor_refused": N_("Recording refused by the PBX"),

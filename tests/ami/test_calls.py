@@ -7,6 +7,7 @@ from callguard.ami.calls import (
     ChannelAnswered,
     ChannelGone,
     ChannelUp,
+    Dialled,
     LiveCalls,
     RecordingMuted,
     RecordingStarted,
@@ -54,6 +55,7 @@ def test_a_call_from_dialling_to_hang_up() -> None:
     ) == [
         ChannelUp(ALICE, NAMES[ALICE], ALICE),
         ChannelUp(CAROL, NAMES[CAROL], ALICE),
+        Dialled(CAROL, ALICE, ""),
         ChannelAnswered(CAROL, NAMES[CAROL]),
         ChannelAnswered(ALICE, NAMES[ALICE]),
         Bridged(CAROL, BRIDGE),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from callguard.cli import main
-from tests.consent.speech import write_wav
+from callguard.consent.prompts import RATE
 from tests.schema import upgrade
 
 
@@ -100,10 +100,9 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
     folder.mkdir()
 
     def install() -> None:
-        write_wav(folder / "silence.wav")
-        for name, suffix in (("espeak-ng", "speech"), ("sox", "part")):
-            copy = f"for f; do case $f in *.{suffix}) /bin/cp {folder}/silence.wav $f;; esac; done"
-            (folder / name).write_text(f"#!/bin/sh\n{copy}\n")
+        (folder / "silence.raw").write_bytes(bytes(4 * RATE))
+        for name in ("espeak-ng", "sox"):
+            (folder / name).write_text(f"#!/bin/sh\nexec /bin/cat {folder}/silence.raw\n")
             (folder / name).chmod(0o755)
 
     monkeypatch.setenv("PATH", str(folder))

@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,20 @@ ANN = "+442079460000"
 MINE = ("--tenant", "acme", "--purpose", "marketing")
 
 
+def ledger(callguard: CommandLine, number: str = ANN) -> dict[str, Any]:
+    said = callguard("consent", "show", number, "--tenant", "acme", "--json").json()
+    assert isinstance(said, dict)
+    return said
+
+
 def shown(callguard: CommandLine, number: str = ANN) -> list[tuple[str, str, str]]:
-    rows = callguard("consent", "show", number, "--tenant", "acme", "--json").json()
-    assert isinstance(rows, list)
+    rows = ledger(callguard, number)["rows"]
     return [(row["purpose"], row["state"], row["evidence"]) for row in rows]
+
+
+def now(callguard: CommandLine) -> list[tuple[str, str]]:
+    """What stands, as it is told."""
+    return [(one["purpose"], one["state"]) for one in ledger(callguard)["now"]]
 
 
 def verdict_of(callguard: CommandLine, rule: str, *arguments: str) -> str:
@@ -33,6 +44,7 @@ def test_a_consent_is_entered_shown_and_withdrawn(acme: CommandLine) -> None:
     said = acme("consent", "withdraw", ANN, *MINE, "--reason", "במכתב")
     assert (said.code, said.out) == (0, f"{ANN} no longer consents to marketing\n")
     assert shown(acme)[1:] == [("marketing", "withdrawn", "במכתב")]
+    assert now(acme) == [("marketing", "withdrawn")]
     assert acme("audit", "verify").code == 0
 
 
@@ -46,12 +58,31 @@ def test_the_gate_heeds_both_from_the_next_call_on(acme: CommandLine) -> None:
     assert verdict_of(acme, "gb.tps", "--at", "2026-01-01T12:00Z") == "unknown"
 
 
-def test_a_file_is_kept_by_its_name_and_digest(acme: CommandLine) -> None:
+def test_what_stands_is_told_for_each_purpose(acme: CommandLine) -> None:
+    proof = ("--tenant", "acme", "--proof", "form 7", "--granted", "2026-01-02")
+    acme("consent", "record", ANN, *proof, "--purpose", "marketing")
+    acme("consent", "record", ANN, *proof, "--purpose", "survey", "--until", "2026-01-05")
+    acme("consent", "record", ANN, *proof, "--purpose", "recording", "--until", "2199-01-05")
+    assert now(acme) == [("marketing", "granted"), ("recording", "granted"), ("survey", "expired")]
+    assert [one["until"] and one["until"][:10] for one in ledger(acme)["now"]] == [
+        None,
+        "2199-01-05",
+        "2026-01-05",
+    ]
+    acme.patch.setenv("COLUMNS", "200")
+    said = acme("consent", "show", ANN, "--tenant", "acme").out
+    assert said.index("what stands now") < said.index("expired") < said.index("Consents of")
+
+
+def test_a_file_is_kept_by_its_name_digest_size_and_type(acme: CommandLine) -> None:
     form = acme.folder / "טופס חתום.pdf"
     form.write_bytes(b"\x00signed\xff" * 100_000)
     acme("consent", "record", ANN, *MINE, "--proof", f"@{form}")
     digest = hashlib.sha256(form.read_bytes()).hexdigest()
-    assert shown(acme) == [("marketing", "granted", f"טופס חתום.pdf sha256:{digest}")]
+    kept = f"טופס חתום.pdf sha256:{digest} 800000 bytes application/pdf"
+    assert shown(acme) == [("marketing", "granted", kept)]
+    form.write_bytes(b"")
+    acme("consent", "record", ANN, *MINE, "--proof", f"@{form}").refused("proves nothing")
 
 
 @pytest.mark.parametrize("name", ["nothing.pdf", "", "."])
@@ -115,8 +146,7 @@ def test_a_day_is_its_midnight_in_utc(acme: CommandLine) -> None:
         *("consent", "record", ANN, *MINE, "--proof", "x"),
         *("--granted", "2026-01-02", "--until", "2027-01-02T10:00+02:00"),
     )
-    rows = acme("consent", "show", ANN, "--tenant", "acme", "--json").json()
-    assert isinstance(rows, list)
+    rows = ledger(acme)["rows"]
     assert rows[0]["at"] == "2026-01-02T00:00:00+00:00"
     assert rows[0]["until"] == "2027-01-02T08:00:00+00:00"
     assert rows[0]["expires"] == "2028-01-02T08:00:00+00:00"

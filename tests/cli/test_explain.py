@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from callguard.ids import uuid7
 from callguard.policy.rules import Finding, Outcome, Rule, refusal
 from callguard.storage.database import Database
-from callguard.storage.schema import attempts, calls, opt_outs
+from callguard.storage.schema import attempts, calls, consents, opt_outs
 from tests.cli.conftest import CommandLine
 from tests.optout.registry.shelves import put
 
@@ -398,3 +398,46 @@ def test_a_kept_call_names_the_snapshots_that_answered_then(acme: CommandLine) -
     assert explained(acme, "--call", call)["registries"] == {"gb-tps": digest}
     assert f"registry gb-tps: snapshot {digest}" in text_of(acme, "--call", call)
     assert explained(acme, "--call", keep(acme, registries=None))["registries"] == {}
+
+
+def test_it_is_told_how_the_call_would_be_recorded_and_who_wants_it_so(acme: CommandLine) -> None:
+    service = (ANN, *ACME, "--purpose", "service")
+
+    def line() -> str:
+        (found,) = [t for t in text_of(acme, *service) if t.startswith("recording: ")]
+        return found
+
+    said = explained(acme, *service)["recording"]
+    assert (said["mode"], said["law"], said["wish"], said["records"]) == (*["notice"] * 3, True)
+    assert any(rule.startswith("gb.recording: ") for rule in said["rules"])
+    assert line().startswith("recording: notice; the law asks for notice (")
+    assert line().endswith("); the tenant wishes notice")
+    acme("tenant", "set", "acme", "recording_mode=silent")
+    assert line().startswith("recording: notice; the law asks for notice (")
+    acme("tenant", "set", "acme", "recording_mode=ask")
+    assert line().startswith("recording: ask; the law asks for notice (")
+    acme("consent", "record", ANN, *ACME, "--purpose", "recording", "--proof", "contract 7")
+    assert line().startswith("recording: prior; the law asks for prior (")
+    assert "; it rests on consent:" in line()
+    database = database_of(acme)
+    with database.writing() as connection:
+        connection.execute(consents.delete())
+    database.close()
+    assert line().startswith("recording: ask; ")
+    assert line().endswith("; no evidence of the consent is on file")
+    acme("tenant", "set", "acme", "record=no")
+    assert line() == "recording: none; the tenant does not record"
+
+
+def test_of_a_kept_call_it_is_told_how_it_was_recorded(acme: CommandLine) -> None:
+    call = keep(acme)
+    assert explained(acme, "--call", call)["recording"] is None
+    row = {"id": "c1", "tenant_id": "acme", "call_id": call, "subject": ANN, "state": "granted"}
+    row |= {"purpose": "recording", "mode": "notice_or_refuse"}
+    database = database_of(acme)
+    with database.writing() as connection:
+        connection.execute(insert(consents).values(**row, at=SATURDAY))
+    database.close()
+    said = explained(acme, "--call", call)["recording"]
+    assert (said["mode"], said["wish"]) == ("notice_or_refuse", None)
+    assert f"callguard consent show --call {call}" in "\n".join(text_of(acme, "--call", call))

@@ -10,7 +10,7 @@ import pytest
 from callguard.cli import init as init_module
 from callguard.config import Settings
 from callguard.consent.prompts import PromptLibrary
-from callguard.consent.texts import shipped_texts
+from callguard.consent.texts import PromptText, shipped_texts
 from callguard.web.token import read_token
 from tests.cli.conftest import CommandLine
 
@@ -124,8 +124,17 @@ def test_an_api_token_that_others_may_read_is_refused(callguard: CommandLine) ->
     callguard("init", "--no-prompts").refused("has mode 0644")
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> tuple[PromptText, ...]:
+    """Two prompts in two languages are all that come with callguard, since each takes its time."""
+    names, languages = ("notice", "blocked"), ("en", "nl")
+    few = tuple(t for t in shipped_texts() if t.name in names and t.language in languages)
+    monkeypatch.setattr(init_module, "shipped_texts", lambda: few)
+    return few
+
+
 def test_without_espeak_all_but_the_prompts_is_made(
-    blank: CommandLine, tools: Callable[[], None]
+    blank: CommandLine, tools: Callable[[], None], few: tuple[PromptText, ...]
 ) -> None:
     said = blank("init", "--data", str(blank.data))
     said.refused("espeak-ng is not installed")
@@ -141,11 +150,11 @@ def prompts(callguard: CommandLine) -> tuple[int, tuple[str, ...]]:
 
 
 def test_a_prompt_folder_that_is_half_broken_is_made_whole(
-    blank: CommandLine, tools: Callable[[], None]
+    blank: CommandLine, tools: Callable[[], None], few: tuple[PromptText, ...]
 ) -> None:
     tools()
     blank("init", "--data", str(blank.data))
-    whole = (len(shipped_texts()), ())
+    whole = (len(few), ())
     assert prompts(blank) == whole
     broken = blank.data / "prompts" / "en" / "notice-1.wav"
     broken.write_bytes(broken.read_bytes()[:-100])
@@ -157,11 +166,14 @@ def test_a_prompt_folder_that_is_half_broken_is_made_whole(
 
 
 def test_a_text_of_another_version_is_spoken_though_the_number_is_right(
-    blank: CommandLine, tools: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    blank: CommandLine,
+    tools: Callable[[], None],
+    few: tuple[PromptText, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tools()
     blank("init", "--data", str(blank.data))
-    newer = tuple(replace(text, version=text.version + 1) for text in shipped_texts())
+    newer = tuple(replace(text, version=text.version + 1) for text in few)
     monkeypatch.setattr(init_module, "shipped_texts", lambda: newer)
     assert blank("init", "--json").json() == {
         "config": str(blank.config),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from callguard.clock import SystemClock
 from callguard.recording import age, sealer
@@ -21,7 +21,7 @@ from callguard.recording.spool import Spool
 from callguard.recording.wav import WavFormat
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
-from callguard.storage.schema import audit, recordings
+from callguard.storage.schema import audit, recording_events, recordings
 from callguard.tenants.directory import TenantDirectory
 from tests.cli.conftest import CommandLine
 from tests.recording.sealing import X25519, open_file
@@ -204,3 +204,33 @@ def test_a_dash_is_standard_output_and_nothing_else_goes_there(acme: CommandLine
         [*command, "--wav", "--json"], env=environment, capture_output=True, check=True
     )
     assert (done.stdout, done.stderr) == (WavFormat().header() + AUDIO, b"")
+
+
+def test_what_happened_to_a_recording_is_shown_also_once_it_is_gone(acme: CommandLine) -> None:
+    name = record(acme)
+    happened: list[tuple[str, str, str | None]] = [("started", "callguard", None)]
+    happened += [("paused", "agent", None)]
+    happened += [("silenced", "callguard", "paused"), ("erased", "subject", "\u202eבקשה")]
+    database = Database(f"sqlite:///{acme.data / 'callguard.db'}")
+    with database.writing() as connection:
+        for second, (kind, by, reason) in enumerate(happened):
+            at = datetime(2026, 11, 20, 12, 0, second, 5000, tzinfo=UTC)
+            ours = {"id": f"e{second}", "recording_id": name, "call_id": CALL, "tenant_id": "acme"}
+            what = {"kind": kind, "by": by, "reason": reason, "at": at}
+            connection.execute(insert(recording_events).values(**ours, **what))
+    said = acme("recording", "show", name, "--json").json()
+    assert isinstance(said, dict)
+    assert (said["state"], said["call"], said["channel"]) == ("sealed", CALL, "east 1.1")
+    assert [(one["event"], one["by"], one["reason"]) for one in said["events"]] == happened
+    assert said["events"][1]["at"] == "2026-11-20T12:00:01.005+00:00"
+    text = acme("recording", "show", name)
+    assert f"sha256: {said['sha256']}" in text.out
+    assert "בקשה" in text.out
+    assert "\u202e" not in text.out
+    with database.writing() as connection:
+        connection.execute(recordings.delete())
+    database.close()
+    said = acme("recording", "show", name, "--json").json()
+    assert isinstance(said, dict)
+    assert (said["state"], said["call"], len(said["events"])) == ("gone", CALL, 4)
+    acme("recording", "show", "nothing").refused("there is no recording nothing")

@@ -105,7 +105,7 @@ def test_outside_keys_alone_are_a_tenant_too(callguard: CommandLine) -> None:
     answer = callguard(
         "tenant", "add", "out", "--key", "none", "--recipient", OUTSIDE, "--json"
     ).json()
-    assert answer == {"tenant": "out", "recipient": None}
+    assert answer == {"tenant": "out", "recipient": None, "notes": []}
     shown = callguard("tenant", "show", "out", "--json").json()
     assert isinstance(shown, dict)
     assert shown["recipients"] == [OUTSIDE]

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -265,18 +265,22 @@ async def test_a_channel_that_is_none_is_no_call_for_ever(tmp_path: Path) -> Non
     assert len(placed) == 1
 
 
+@pytest.mark.parametrize("fault", ["prompt_not_played", "prompt_missing"])
 @virtual_time
-async def test_a_question_that_was_not_played_refuses_nothing(tmp_path: Path) -> None:
-    """Asterisk does not find the prompts: the person heard nothing that they could refuse."""
+async def test_a_question_that_was_not_played_refuses_nothing(tmp_path: Path, fault: str) -> None:
+    """Asterisk or callguard does not find it: the person heard nothing that they could refuse."""
     async with line_house(tmp_path, **BACK) as home:
         await types_number(home.pbx)
-        (tmp_path / "prompts" / "en" / "callback-ask-1.wav").unlink()
+        if fault == "prompt_missing":
+            (tmp_path / "prompts" / "en" / "callback-ask-1.wav").unlink()
+        else:
+            home.service.gate.prompt_folders["asterisk"] = PurePosixPath("/elsewhere")
         call = await home.pbx.calls_back(OTHER)
         await call.carrier_answers()
         await call.ended()
         await asyncio.sleep(1)
         assert claim_of(home)["state"] == "pending"
-        assert home.service.gate.counts.faults == {"prompt_not_played": 1}
+        assert home.service.gate.counts.faults == {fault: 1}
 
 
 @virtual_time

@@ -1,10 +1,12 @@
-"""Feature codes in the middle of a call: *91 ends the recording, *92 opts the other party out."""
+"""Feature codes in the middle of a call: who may press them, and what is said to them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from callguard.consent.prompts import PromptLibrary
+from callguard.gate.feature import BEEP, FAILURE_BEEP
 from callguard.storage.schema import calls, opt_outs, recordings
 from tests.gate.forged import ask
 from tests.gate.forwarding import forwarded_call, forwarding_house
@@ -14,9 +16,13 @@ from tests.harness.recorder import RATE
 from tests.harness.virtual import virtual_time
 from tests.house import NOTICE, PARTY, PROMPTS, WAV_HEADER, House, house
 
-BEEP = "beep"
+STOPPED = f"{PROMPTS}/en/recording-stopped-1"
+PAUSED = f"{PROMPTS}/en/recording-paused-1"
+RESUMED = f"{PROMPTS}/en/recording-resumed-1"
+UNCHANGED = f"{PROMPTS}/en/recording-unchanged-1"
 OPTOUT_DONE = f"{PROMPTS}/en/optout-done-1"
 OPTOUT_FAILED = f"{PROMPTS}/en/optout-failed-1"
+FAILED = f'STREAM FILE "{FAILURE_BEEP}" ""'
 
 
 @asynccontextmanager
@@ -24,13 +30,18 @@ async def conversing(folder: Path) -> AsyncIterator[tuple[House, Call]]:
     """An announced outbound call that has been recorded for two seconds. The recording is on the
     party's channel."""
     async with house(folder) as home:
-        home.pbx.asterisk.media.prompts.lengths[BEEP] = RATE // 4
+        for core in (BEEP, FAILURE_BEEP):
+            home.pbx.asterisk.media.prompts.lengths[core] = RATE // 4
         home.pbx.asterisk.globals["CALLGUARD_LEASE_FILE"] = f"{SPOOL}/alive"
-        call = home.pbx.outbound(PARTY, tenant="acme")
-        await call.carrier_answers()
-        await call.hears_all(NOTICE)
-        await call.talk(seconds=2)
-        yield home, call
+        yield home, await home_talking(home)
+
+
+async def home_talking(home: House) -> Call:
+    call = home.pbx.outbound(PARTY, tenant="acme")
+    await call.carrier_answers()
+    await call.hears_all(NOTICE)
+    await call.talk(seconds=2)
+    return call
 
 
 async def loses_ami(home: House) -> None:
@@ -39,8 +50,9 @@ async def loses_ami(home: House) -> None:
     await asyncio.sleep(1)
 
 
-def beeps(call: Call) -> list[str]:
-    return [heard.channel for heard in call.heard if heard.prompt == BEEP]
+def told(call: Call, prompt: str) -> list[str]:
+    """On which channels a prompt was played to its end."""
+    return [heard.channel for heard in call.heard if heard.prompt == prompt and heard.whole]
 
 
 def is_recorded(call: Call) -> bool:
@@ -60,7 +72,7 @@ async def test_the_recorded_party_stops_the_recording_without_the_manager(tmp_pa
         await loses_ami(home)
         await call.presses("*91", by="party")
         assert not is_recorded(call)
-        assert beeps(call) == [call.side("party").name]
+        assert told(call, STOPPED) == [call.side("party").name]
         await call.talk(seconds=30)
         await call.hangs_up("party")
         await call.ended()
@@ -73,7 +85,7 @@ async def test_the_agent_stops_the_recording_of_the_other_channel(tmp_path: Path
     async with conversing(tmp_path) as (home, call):
         await call.presses("*91", by="agent")
         assert not is_recorded(call)
-        assert beeps(call) == [call.side("agent").name]
+        assert told(call, STOPPED) == [call.side("agent").name]
         await call.talk(seconds=30)
         await call.hangs_up("party")
         await call.ended()
@@ -95,7 +107,7 @@ async def test_what_could_not_be_stopped_is_as_soon_as_the_manager_is_back(tmp_p
         await call.hangs_up("party")
         outcome = await call.ended()
         assert await sealed_seconds(home) == outcome.recorded_samples / RATE
-    assert beeps(call) == []
+    assert told(call, UNCHANGED) == [call.side("agent").name]
     assert faults == {"recording_not_stopped": 1}
 
 
@@ -107,7 +119,7 @@ async def test_a_code_pressed_twice_is_answered_twice(tmp_path: Path) -> None:
         await call.hangs_up("party")
         await call.ended()
         faults = home.service.gate.counts.faults
-    assert len(beeps(call)) == 2
+    assert len(told(call, STOPPED)) == 2
     assert faults == {}
 
 
@@ -169,7 +181,8 @@ async def test_an_action_that_is_none_is_counted_and_does_nothing(tmp_path: Path
         await call.hangs_up("party")
         await call.ended()
         wishes = home.rows(opt_outs)
-    assert (said, wishes) == ([], [])
+    assert said == [FAILED]
+    assert wishes == []
 
 
 @virtual_time
@@ -180,7 +193,111 @@ async def test_a_code_for_a_call_that_is_none_is_counted_and_does_nothing(tmp_pa
         ended = home.one(calls)["id"]
         for call_id in ("", "x", unknown, ended):
             said = await ask(home.pbx, f"feature?pbx=asterisk&call={call_id}&action=optout")
-            assert said == []
+            assert said == [FAILED]
+        said = await ask(home.pbx, f"feature?pbx=asterisk&call={unknown}&action=withdraw")
+        assert said == [
+            'GET VARIABLE "CALLGUARD_MONITOR"',
+            'EXEC "StopMixMonitor" "1"',
+            FAILED,
+        ]
         faults, wishes = home.service.gate.counts.faults, home.rows(opt_outs)
-    assert faults == {"feature_without_call": 4}
+    assert faults == {"feature_without_call": 5}
     assert wishes == []
+
+
+@virtual_time
+async def test_the_agent_pauses_and_resumes_and_each_is_told_what_became_of_it(
+    tmp_path: Path,
+) -> None:
+    async with conversing(tmp_path) as (home, call):
+        (recorder,) = call.recorders
+        agent, party = call.side("agent").name, call.side("party").name
+        for code in ("*93", "*94"):
+            await call.presses(code, by="party")
+        assert (told(call, UNCHANGED), bool(recorder.muted)) == ([party, party], False)
+        await call.presses("*93", by="agent")
+        silent_from = call.pbx.clock.monotonic()
+        await call.talk(seconds=20)
+        await call.presses("*94", by="party")
+        await call.talk(seconds=20)
+        silent_to = call.pbx.clock.monotonic()
+        await call.presses("*94", by="agent")
+        await call.talk(seconds=5)
+        await call.hangs_up("party")
+        await call.ended()
+        heard = [one for one in recorder.heard if one.since < silent_to and one.until > silent_from]
+        later = [one for one in recorder.heard if one.since >= silent_to]
+        faults = home.service.gate.counts.faults
+    assert told(call, PAUSED) == told(call, RESUMED) == [agent]
+    assert told(call, UNCHANGED) == [party] * 3
+    assert (heard, len(later), faults) == ([], 2, {})
+
+
+@virtual_time
+async def test_a_missing_prompt_is_a_beep_for_done_and_another_for_not_done(
+    tmp_path: Path,
+) -> None:
+    async with conversing(tmp_path) as (home, call):
+        home.service.gate.prompts = PromptLibrary()
+        await call.presses("*94", by="party")
+        await call.presses("*91", by="party")
+        await call.hangs_up("party")
+        await call.ended()
+        faults = home.service.gate.counts.faults
+    party = [heard.prompt for heard in call.heard][-2:]
+    assert party == [FAILURE_BEEP, BEEP]
+    assert faults == {"prompt_missing": 2}
+
+
+@virtual_time
+async def test_codes_that_a_tenant_does_not_give_do_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path, agent_codes=["optout"], subject_codes=[]) as home:
+        call = await home_talking(home)
+        for by in ("agent", "party"):
+            for code in ("*91", "*93", "*95"):
+                await call.presses(code, by=by)
+        await call.presses("*92", by="party")
+        assert is_recorded(call)
+        refused = len(told(call, UNCHANGED))
+        await call.presses("*92", by="agent")
+        await call.hangs_up("party")
+        await call.ended()
+        wishes = home.rows(opt_outs)
+    assert (refused, len(wishes)) == (7, 1)
+
+
+@virtual_time
+async def test_without_callguard_the_recorded_party_can_still_end_it(tmp_path: Path) -> None:
+    async with conversing(tmp_path) as (home, call):
+        home.pbx.asterisk.globals.pop("CALLGUARD_LEASE_FILE")
+        await loses_ami(home)
+        await call.talk(seconds=5)  # the lease is stale
+        await call.presses("*92", by="party")
+        assert is_recorded(call)
+        await call.presses("*91", by="agent")
+        assert is_recorded(call)
+        await call.presses("*91", by="party")
+        assert not is_recorded(call)
+        await call.hangs_up("party")
+        await call.ended()
+        said = [heard.prompt for heard in call.heard][-3:]
+    assert said == [FAILURE_BEEP] * 3
+
+
+@virtual_time
+async def test_whoever_was_told_in_another_call_is_the_subject_here_too(tmp_path: Path) -> None:
+    """A caller who was passed on placed the second call, as the gate sees it."""
+    async with forwarding_house(tmp_path) as home:
+        call = await forwarded_call(home)
+        await call.talk(seconds=2)
+        for code in ("*93", "*94"):
+            await call.presses(code, by="party")
+        recorded = is_recorded(call)
+        await call.presses("*95", by="party")
+        await call.hangs_up("party")
+        await call.ended()
+        await home.settled()
+        rows = home.rows(recordings)
+        readable = [row["id"] for row in rows if row["header"] is not None]
+    assert (recorded, len(rows), readable) == (True, 2, [])
+    assert len(told(call, UNCHANGED)) == 2

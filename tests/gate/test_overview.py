@@ -24,7 +24,7 @@ async def test_a_live_call_is_told_masked_and_gone_when_it_ends(tmp_path: Path) 
     assert idle.ready
     assert idle.calls == ()
     (live,) = busy.calls
-    assert (live.tenant, live.purpose, live.recording) == ("acme", "service", True)
+    assert (live.tenant, live.purpose, live.recording) == ("acme", "service", "recorded")
     assert live.subject == "+44********23"
     assert busy.recordings_in_progress == 1
     assert after.calls == ()

@@ -13,9 +13,11 @@ from callguard.gate.policy import Policy
 from callguard.policy.packs import parse_pack
 from callguard.recording import age
 from callguard.recording.keys import MasterKey, wrap_file_key
+from callguard.recording.objects import FolderStore
+from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError, Row
-from callguard.storage.schema import calls, consents, recordings
+from callguard.storage.schema import calls, consents, recording_events, recordings
 from tests.gate.forged import ask
 from tests.harness.playbook import SPOOL, Call
 from tests.harness.recorder import RATE, Recorder
@@ -91,9 +93,9 @@ async def test_a_recording_of_somebody_else_that_stops_does_not_end_ours(tmp_pat
 def write_in_bursts(monkeypatch: pytest.MonkeyPatch, burst: int) -> None:
     """Lets MixMonitor keep back what does not fill its buffer, until it stops."""
     write, stop = Recorder._write, Recorder.stop
-    heard: dict[Recorder, tuple[bool, bool, bool]] = {}
+    heard: dict[Recorder, tuple[bool, bool]] = {}
 
-    def held(self: Recorder, state: tuple[bool, bool, bool]) -> None:
+    def held(self: Recorder, state: tuple[bool, bool]) -> None:
         heard[self] = state
         owed = round(self._due * RATE) - self.samples
         if 2 * owed >= burst:
@@ -293,3 +295,126 @@ async def test_a_verdict_whose_row_came_too_late_says_that_it_was_not_given(
         row = home.one(calls)
     assert not outcome.carrier_invited
     assert (row["verdict"], row["reasons"]) == ("block", [NOT_GIVEN])
+
+
+async def its_recording(home: House, call: Call) -> OpenRecording:
+    (known,) = home.service.gate.calls.all()
+    uniqueid = call.side("party").uniqueid
+    (recording,) = home.service.recordings.in_progress(known, uniqueid)
+    return recording
+
+
+def running_recorders(call: Call) -> int:
+    return sum(recorder.running for recorder in call.recorders)
+
+
+def assert_erased(home: House) -> None:
+    row = home.one(recordings)
+    assert (row["state"], row["header"], row["wrapped_file_key"]) == ("erasing", None, None)
+    assert home.spooled() == []
+    assert list(FolderStore(home.service.settings.object_folder).names()) == []
+
+
+@virtual_time
+async def test_what_is_erased_in_the_call_stops_and_is_never_sealed(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        call = await conversing(home)
+        recording = await its_recording(home, call)
+        asked = current_clock().monotonic()
+        assert await home.service.recordings.erase(recording, by="subject")
+        assert current_clock().monotonic() - asked < 1
+        assert not call.recorders[0].running
+        assert_erased(home)
+        assert await home.service.recordings.erase(recording, by="subject")
+        await call.talk(seconds=5)
+        await call.hangs_up("party")
+        await call.ended()
+        await home.settled()
+        assert_erased(home)
+        kinds = {(row["kind"], row["by"]) for row in home.rows(recording_events)}
+    assert kinds == {("started", "callguard"), ("stopped", "subject"), ("erased", "subject")}
+
+
+@virtual_time
+async def test_what_was_sealed_a_second_ago_is_erased_by_the_same_call(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        call = await conversing(home)
+        recording = await its_recording(home, call)
+        await home.service.recordings.stop(recording)
+        await home.settled()
+        assert home.one(recordings)["state"] == "sealed"
+        (found,) = await home.service.recordings.of_call_all(recording.call_id)
+        assert await home.service.recordings.erase(found, by="page")
+        assert_erased(home)
+        assert await home.service.recordings.of_call_all(recording.call_id) == ()
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_what_is_erased_without_the_manager_is_stopped_once_it_is_back(
+    tmp_path: Path,
+) -> None:
+    """What Asterisk goes on writing meanwhile is a file without a name."""
+    async with house(tmp_path) as home:
+        call = await conversing(home)
+        recording = await its_recording(home, call)
+        home.pbx.manager.refuse_logins = True
+        home.pbx.network.drop_ami()
+        await asyncio.sleep(1)
+        assert await home.service.recordings.erase(recording, by="subject")
+        assert running_recorders(call) == 1
+        assert_erased(home)
+        home.pbx.manager.refuse_logins = False
+        while home.service.pbxs["asterisk"].session.state != "up":
+            await asyncio.sleep(0.1)
+        assert running_recorders(call) == 0
+        await call.hangs_up("party")
+        await call.ended()
+        await home.settled()
+        assert_erased(home)
+
+
+@virtual_time
+async def test_that_it_shall_stop_outlives_the_service(tmp_path: Path) -> None:
+    settings, identity = furnish(tmp_path)
+    pbx = simulated_pbx(tmp_path)
+    async with pbx:
+        async with serving(settings, pbx) as service:
+            home = House(service, pbx, tmp_path, identity)
+            call = await conversing(home)
+            recording = await its_recording(home, call)
+            pbx.manager.refuse_logins = True
+            pbx.network.drop_ami()
+            await asyncio.sleep(1)
+            assert not await service.recordings.stop(recording, by="agent")
+        pbx.manager.refuse_logins = False
+        async with serving(settings, pbx) as service:
+            home = House(service, pbx, tmp_path, identity)
+            assert not call.recorders[0].running
+            await call.hangs_up("party")
+            await call.ended()
+            await home.settled()
+            assert home.one(recordings)["state"] == "sealed"
+
+
+@virtual_time
+async def test_a_recording_that_begins_after_the_gate_was_cut_off_is_stopped(
+    tmp_path: Path,
+) -> None:
+    """Nobody would know of it when somebody joins who was not told."""
+    async with house(tmp_path) as home:
+        call = home.pbx.outbound(PARTY, tenant="acme")
+        begun = home.pbx.asterisk.on_after_command
+        begun.append(
+            lambda _, __, line: home.pbx.network.kill_agi() if "MixMonitor" in line else None
+        )
+        await call.carrier_answers()
+        await call.hears_all(NOTICE)
+        await call.talk(seconds=1)
+        assert [recorder.running for recorder in call.recorders] == [False]
+        await call.hangs_up("party")
+        await call.ended()
+        await home.settled()
+        kinds = [row["kind"] for row in home.rows(recording_events)]
+    assert kinds == ["lost"]

@@ -183,8 +183,13 @@ def _channels(session: "Session", _: Action) -> Reply:
 
 def _mixmonitor(session: "Session", action: Action) -> Reply:
     channel, file = _channel(session, action), action.get("File")
-    bridged = "b" in action.get("Options")
+    options = action.get("Options")
+    variable = re.search(r"i\((\w+)\)", options)
+    bridged = "b" in (options.replace(variable[0], "") if variable else options)
     identity = _pbx(session).media.start_recording(channel, file, bridged_only=bridged)
+    if variable is None:  # Asterisk knows the id only where the option i asks for it
+        return Reply()
+    channel.variables.set(variable[1], identity)
     return Reply([("MixMonitorID", identity)])
 
 
@@ -202,9 +207,10 @@ def _mixmonitormute(session: "Session", action: Action) -> Reply:
         raise ActionError("No state specified")
     if direction not in {"read", "write", "both"}:
         raise ActionError("Invalid direction specified")
-    if not _pbx(session).media.running_recorders(channel):
+    muted = state.lower() in {"1", "true", "yes", "y", "t", "on"}
+    which = action.get("MixMonitorID")
+    if not _pbx(session).media.mute_recording(channel, direction, muted, which):
         raise ActionError("Cannot set mute flag")
-    _pbx(session).media.mute_recording(channel, direction, state == "1")
     return Reply()
 
 
@@ -222,6 +228,9 @@ def _redirect(session: "Session", action: Action) -> Reply:
     except (ChannelEnded, DialplanError):
         raise ActionError("Redirect failed") from None
     channel.send_to(target)
+    other = _pbx(session).find_channel(action.get("ExtraChannel"))
+    if other is not None:
+        other.send_to(target)
     return _message("Redirect successful")
 
 

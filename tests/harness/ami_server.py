@@ -62,9 +62,10 @@ class Session:
         self.mask: frozenset[str] = frozenset()
         self.filters: list[Callable[[str, str], bool | None]] = []
         self.challenge = ""
+        self._login: int | None = None
         self.ended = asyncio.Event()
         self._reader, self._writer = reader, writer
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(20_000)
+        self._outgoing: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(20_000)
 
     @property
     def pbx(self) -> "SimulatedAsterisk | None":
@@ -73,8 +74,9 @@ class Session:
 
     def send(self, data: bytes) -> None:
         """Queue bytes; a client that lets 20,000 blocks pile up is dropped."""
+        due = asyncio.get_running_loop().time() + self.manager.delay_s
         try:
-            self._outgoing.put_nowait(data)
+            self._outgoing.put_nowait((due, data))
         except asyncio.QueueFull:
             self.drop()
 
@@ -94,7 +96,15 @@ class Session:
             return False
         self.account = account
         self.set_mask(mask)
+        self._login = len(self.manager.logins)
+        self.manager.logins.append((asyncio.get_running_loop().time(), None))
         return True
+
+    def log_out(self) -> None:
+        """The connection is over."""
+        if self._login is not None:
+            since, _ = self.manager.logins[self._login]
+            self.manager.logins[self._login] = since, asyncio.get_running_loop().time()
 
     def set_mask(self, mask: str) -> bool:
         """``on``, ``off`` or a list of classes; True when any event can come through."""
@@ -135,8 +145,11 @@ class Session:
 
     async def _send_all(self) -> None:
         while True:
-            block = await self._outgoing.get()
+            due, block = await self._outgoing.get()
             try:
+                late = due - asyncio.get_running_loop().time()
+                if late > 0:
+                    await asyncio.sleep(late)
                 for piece in self.manager.pieces(block):
                     self._writer.write(piece)
                     async with asyncio.timeout(self.manager.write_timeout):
@@ -224,6 +237,8 @@ class SimulatedManager:
         self.clock = clock
         self.accounts = list(accounts)
         self.pbx = pbx
+        self.delay_s = 0.0
+        """How long everything that is sent is under way."""
         self.write_timeout = write_timeout
         self.refusal_delay = refusal_delay
         self.refuse_logins = False
@@ -232,6 +247,8 @@ class SimulatedManager:
         self.command_output: dict[str, list[str]] = {"core show version": ["Asterisk 22.10.1"]}
         self.received: list[Action] = []
         self.sessions: list[Session] = []
+        self.logins: list[tuple[float, float | None]] = []
+        """From when to when somebody was logged in, in seconds of the loop; None: still is."""
         self._sizes: tuple[int, ...] = ()
         self._server: asyncio.Server | None = None
 
@@ -243,6 +260,7 @@ class SimulatedManager:
             await session.run()
         finally:
             self.sessions.remove(session)
+            session.log_out()
             session.ended.set()
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> int:

@@ -15,6 +15,9 @@ KEYS = "0123456789*#ABCD"
 BETWEEN_DIGITS_S = 5.0
 """``TIMEOUT(digit)`` unless a dialplan sets it."""
 
+AMD_PERSON_S, AMD_MACHINE_S = 1.2, 2.5
+"""How long AMD listens."""
+
 
 async def _noop(_: Interpreter, __: Channel, ___: str) -> None:
     return None
@@ -130,12 +133,17 @@ async def _mixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> 
     file, options, *command = [*split_arguments(data), ""]
     if any(command):
         raise DialplanError(f"MixMonitor runs a shell command: {command}")
-    variable = re.search(r"i\((\w+)\)", options)
-    if variable:
-        options = options.replace(variable[0], "")
+    variable, beep = re.search(r"i\((\w+)\)", options), re.search(r"B\((\d*)\)", options)
+    for found in (variable, beep):
+        options = options.replace(found[0], "") if found else options
     if set(options) - {"b"}:
         raise NotSimulated(f"MixMonitor options {options!r}")
-    identity = interpreter.pbx.media.start_recording(channel, file, bridged_only="b" in options)
+    identity = interpreter.pbx.media.start_recording(
+        channel,
+        file,
+        bridged_only="b" in options,
+        beep_s=int(beep[1] or 15) if beep else 0,
+    )
     if variable:
         channel.variables.set(variable[1], identity)
 
@@ -187,6 +195,26 @@ async def _read(interpreter: Interpreter, channel: Channel, data: str) -> None:
     channel.variables.set("READSTATUS", status)
 
 
+async def _confbridge(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    name, *rest = split_arguments(data)
+    if any(rest):
+        raise NotSimulated(f"ConfBridge({data}): profiles and menus")
+    await interpreter.pbx.conferences.visit(channel, name)
+
+
+async def _parkedcall(interpreter: Interpreter, channel: Channel, data: str) -> None:
+    await interpreter.pbx.parking.retrieve(channel, int(split_arguments(data)[-1]))
+
+
+async def _amd(_: Interpreter, channel: Channel, __: str) -> None:
+    """Listens for a while; a machine is who was made one with ``machine``."""
+    if isinstance(await channel.wait(AMD_MACHINE_S if channel.machine else AMD_PERSON_S), Gone):
+        raise ChannelEnded
+    channel.variables.set("AMDSTATUS", "MACHINE" if channel.machine else "HUMAN")
+    cause = "LONGGREETING-1500-1500" if channel.machine else "HUMAN-800-800"
+    channel.variables.set("AMDCAUSE", cause)
+
+
 async def _dial(interpreter: Interpreter, channel: Channel, data: str) -> None:
     await dial(interpreter, channel, data)
 
@@ -213,4 +241,7 @@ APPLICATIONS: dict[str, Application] = {
     "Wait": _wait,
     "Read": _read,
     "Dial": _dial,
+    "ConfBridge": _confbridge,
+    "ParkedCall": _parkedcall,
+    "AMD": _amd,
 }

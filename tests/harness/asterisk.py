@@ -14,13 +14,17 @@ from typing import Protocol
 from tests.harness import events
 from tests.harness.agi_client import NotSimulated
 from tests.harness.applications import APPLICATIONS
-from tests.harness.channels import Bridge, Channel, State, Target
+from tests.harness.bridging import Bridging
+from tests.harness.channels import Channel, State, Target
+from tests.harness.conference import Conferences
 from tests.harness.dialplan import Dialplan
 from tests.harness.expressions import evaluate
 from tests.harness.functions import ChannelNames
 from tests.harness.interpreter import Interpreter
+from tests.harness.local_channels import LocalChannels
 from tests.harness.media import Media
 from tests.harness.notes import Invite, Note
+from tests.harness.parking import ParkingLot
 from tests.harness.pipes import Streams
 from tests.harness.records import DEFAULT_MAPPING, CallRecord, append_line, columns
 from tests.harness.substitution import substitute
@@ -59,6 +63,10 @@ class SimulatedAsterisk:
         self.agi_connect = agi_connect
         self.globals: dict[str, str] = dict(dialplan.globals)
         self.media = Media(self, prompts or {}, folders or {})
+        self.bridging = Bridging(self)
+        self.locals = LocalChannels(self)
+        self.conferences = Conferences(self)
+        self.parking = ParkingLot(self)
         self.announce = announce
         self.cdr_file, self.cdr_mapping = cdr_file, cdr_mapping
         self.cdr_mappings = dict(cdr_mappings or {"linkedid": "LinkedID", "sequence": "Sequence"})
@@ -76,8 +84,8 @@ class SimulatedAsterisk:
         self.no_endpoints: set[str] = set()
         self.on_before_command: list[CommandHook] = []
         self.on_after_command: list[CommandHook] = []
-        self._agents: set[str] = set()
-        self._numbers = {"channel": 0, "bridge": 0, "record": 0, "monitor": 0}
+        self.trunks = {"PJSIP/carrier"}
+        self._numbers = dict.fromkeys(("channel", "bridge", "record", "monitor", "local"), 0)
         self._watchers: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -141,14 +149,20 @@ class SimulatedAsterisk:
         return self._numbers[kind]
 
     def new_channel(
-        self, endpoint: str, context: str, exten: str, linkedid: str = "", uniqueid: str = ""
+        self,
+        endpoint: str,
+        context: str,
+        exten: str,
+        linkedid: str = "",
+        uniqueid: str = "",
+        half: str = "",
     ) -> Channel:
-        """A channel in Asterisk's naming; ``announce_channel`` tells of it."""
+        """A channel in Asterisk's naming; ``announce_channel`` tells of it. With ``half`` it is
+        that half of the Local channel ``endpoint``."""
         number = self.unique("channel")
         uniqueid = uniqueid or f"{self.epoch()}.{number}"
-        channel = Channel(
-            f"{endpoint}-{number:08x}", uniqueid, linkedid or uniqueid, context, exten
-        )
+        name = f"{endpoint};{half}" if half else f"{endpoint}-{number:08x}"
+        channel = Channel(name, uniqueid, linkedid or uniqueid, context, exten)
         channel.created = self.clock.epoch()
         self.channels.append(channel)
         return channel
@@ -158,11 +172,15 @@ class SimulatedAsterisk:
         self.emit("Newchannel", "call,all", events.channel_headers(channel))
         self.note("channel", channel)
 
-    def start(self, channel: Channel, *, is_agent: bool) -> None:
+    def start(self, channel: Channel) -> None:
         """A call arrives on the channel: its dialplan begins to run."""
-        if is_agent:
-            self._agents.add(channel.name)
         channel.state = State.RING
+        self.new_record(channel)
+        self.announce_channel(channel)
+        self.spawn(channel)
+
+    def new_record(self, channel: Channel) -> None:
+        """A call record of the channel's own begins."""
         self.records[channel.uniqueid] = CallRecord(
             channel.uniqueid,
             channel.linkedid,
@@ -175,14 +193,13 @@ class SimulatedAsterisk:
             dcontext=channel.context,
             accountcode=channel.accountcode,
         )
-        self.announce_channel(channel)
-        self.spawn(channel)
 
     def spawn(self, channel: Channel) -> None:
         """Run a channel's dialplan in a task of its own."""
-        self._own(self._live(channel), channel.name)
+        self.own(self._live(channel), channel.name)
 
-    def _own(self, work: Coroutine[None, None, None], name: str) -> None:
+    def own(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run something that belongs to a channel in a task of its own."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -216,8 +233,8 @@ class SimulatedAsterisk:
         return None
 
     def is_agent(self, channel: Channel) -> bool:
-        """Whether the channel is the agent's side of its call."""
-        return channel.name in self._agents
+        """Whether the channel is the operator's own side: it came or went over no trunk."""
+        return channel.name.rpartition("-")[0] not in self.trunks
 
     def follow(self, channel: Channel, application: str, data: str) -> None:
         """Keep the call record at the application that runs (not after the hang-up)."""
@@ -242,6 +259,7 @@ class SimulatedAsterisk:
                 record.answer, record.disposition = self.clock.epoch(), "ANSWERED"
             self.new_state(channel)
             self.note("answered", channel)
+            self.locals.answered(channel)
 
     def new_state(self, channel: Channel) -> None:
         """Announce a channel's state."""
@@ -254,6 +272,7 @@ class SimulatedAsterisk:
             return
         channel.hang_up(cause)
         self.media.end_recordings(channel)
+        self.locals.gone(channel)
         self.channels.remove(channel)
         if self.cdr_first:
             self._write_record(channel)
@@ -312,7 +331,7 @@ class SimulatedAsterisk:
         self.announce_channel(called)
         self.invites.append(Invite(number, endpoint, self.clock.monotonic(), called))
         self.note("invite", called, address, caller=caller)
-        self._own(self._originated(called, timeout), called.name)
+        self.own(self._originated(called, timeout), called.name)
 
     async def _originated(self, called: Channel, timeout: float) -> None:
         try:
@@ -326,17 +345,19 @@ class SimulatedAsterisk:
         self.answer(called)
         await self._live(called)
 
-    def invite(self, caller: Channel, address: str) -> Channel:
-        """Send an INVITE to ``number@endpoint`` or to a phone."""
+    def invite(self, caller: Channel, address: str, *, local: bool = False) -> Channel:
+        """Send an INVITE to ``number@endpoint`` or to a phone, or call a Local channel."""
         number, _, endpoint = address.rpartition("@")
-        called = self.new_channel(f"PJSIP/{endpoint}", f"from-{endpoint}", "s", caller.linkedid)
-        called.variables = caller.variables.inherited()
-        if not self.is_agent(caller):
-            self._agents.add(called.name)
-        self.announce_channel(called)
-        called.exten, called.caller_number = caller.exten, number or caller.exten
-        called.connected_number, caller.connected_number = caller.caller_number, number
-        called.language, called.accountcode = caller.language, caller.accountcode
+        if local:
+            called = self.locals.make(caller, address)
+            self.locals.call(called, address)
+        else:
+            called = self.new_channel(f"PJSIP/{endpoint}", f"from-{endpoint}", "s", caller.linkedid)
+            called.variables = caller.variables.inherited()
+            self.announce_channel(called)
+            called.exten, called.caller_number = caller.exten, number or caller.exten
+            called.connected_number, caller.connected_number = caller.caller_number, number
+            called.language, called.accountcode = caller.language, caller.accountcode
         headers = [
             *events.channel_headers(caller),
             *events.channel_headers(called, "Dest"),
@@ -344,7 +365,8 @@ class SimulatedAsterisk:
         ]
         self.emit("DialBegin", "call,all", headers)
         self.record_of(caller).dstchannel = called.name
-        self.invites.append(Invite(number, endpoint, self.clock.monotonic(), called))
+        if not local:
+            self.invites.append(Invite(number, endpoint, self.clock.monotonic(), called))
         self.note("invite", called, address)
         return called
 
@@ -372,31 +394,6 @@ class SimulatedAsterisk:
             "CHANUNAVAIL": "FAILED",
         }.get(status, "NO ANSWER")
         self.note("dial_ended", called, status)
-
-    def new_bridge(self) -> Bridge:
-        """A bridge without channels."""
-        return Bridge(f"00000000-0000-4000-8000-{self.unique('bridge'):012x}")
-
-    def enter_bridge(self, bridge: Bridge, channel: Channel) -> None:
-        """Connect a channel; whoever was not answered yet is now."""
-        self.answer(channel)
-        bridge.channels.append(channel)
-        channel.bridge = bridge
-        headers = [*events.bridge_headers(bridge), *events.channel_headers(channel)]
-        self.emit("BridgeEnter", "call,all", headers)
-        self.media.follow_sound()
-        self.note("bridged", channel)
-
-    def leave_bridge(self, bridge: Bridge, channel: Channel) -> None:
-        """Take a channel out of its bridge."""
-        if channel not in bridge.channels:
-            return
-        bridge.channels.remove(channel)
-        channel.bridge = None
-        headers = [*events.bridge_headers(bridge), *events.channel_headers(channel)]
-        self.emit("BridgeLeave", "call,all", headers)
-        self.media.follow_sound()
-        self.note("unbridged", channel)
 
     # --- the rest -----------------------------------------------------------------------------
 
@@ -433,7 +430,8 @@ class SimulatedAsterisk:
         """A feature code on a bridged channel."""
         if channel.bridge is None:
             raise AssertionError(f"{channel.name} is not in a bridge\n{self.story()}")
-        channel.bridge.press_feature(channel, target)
+        channel.features.append(target)
+        channel.stir.set()
 
     def emit(self, name: str, privilege: str, headers: list[tuple[str, str]]) -> None:
         """Tell AMI."""

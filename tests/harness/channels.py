@@ -108,10 +108,29 @@ class Channel:
     redirect: Target | None = None
     bridge: "Bridge | None" = None
     speaking: bool = True
-    muted: set[str] = field(default_factory=set)
+    on_hold: bool = False
+    """Its user put the other side on hold: it sends and hears nothing."""
+    early_media: bool = False
+    """It sends sound before it is answered."""
+    dials: "Channel | None" = None
+    """Whom the Dial on it calls, until the bridge."""
+    kicked: bool = False
+    """It leaves its bridge as soon as it is free to."""
+    machine: bool = False
+    """What AMD would find."""
+    other_half: "Channel | None" = None
+    """Of a Local channel, ``;2`` for ``;1`` and the reverse."""
+    features: list[Target] = field(default_factory=list)
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something happens to a channel in a bridge: a feature code, a hang-up, a kick."""
     lost_digits: list[str] = field(default_factory=list)
     dialled: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(16))
     _waiter: asyncio.Future[Interruption] | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Half of a Local channel: nobody speaks on it by themselves."""
+        return self.other_half is not None
 
     @property
     def interrupted(self) -> bool:
@@ -160,24 +179,30 @@ class Channel:
     def _interrupt(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(Gone())
-        if self.bridge is not None:
-            self.bridge.wake.set()
+        self.stir.set()
         self.dialled.put_nowait("gone")
 
 
 @dataclass(slots=True, eq=False)
 class Bridge:
-    """Two channels that hear each other."""
+    """Channels that hear each other; in a holding bridge (parking) they do not.
+
+    A ``basic`` bridge ends when one of its last two leaves, a conference goes on with one.
+    """
 
     uniqueid: str
+    kind: str = "basic"
+    technology: str = "simple_bridge"
+    creator: str = ""
+    name: str = ""
     channels: list[Channel] = field(default_factory=list)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    features: list[tuple[Channel, Target]] = field(default_factory=list)
+    consulting: bool = False
+    """It belongs to a consultation: no Local channel is optimised out of it."""
 
-    def press_feature(self, channel: Channel, target: Target) -> None:
-        """A feature code was entered on a channel of the bridge."""
-        self.features.append((channel, target))
-        self.wake.set()
+    @property
+    def holding(self) -> bool:
+        """Whether nobody in it hears anybody else."""
+        return self.technology == "holding_bridge"
 
 
 Watcher = Callable[[], None]

@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tests.harness.channels import Bridge, Channel, ChannelEnded, State, Target
+from tests.harness.channels import Channel, ChannelEnded, State, Target
 from tests.harness.dialplan import DialplanError
 from tests.harness.substitution import split_arguments
 
@@ -17,6 +17,7 @@ _FAILURES = {
     "congestion": ("CONGESTION", 34),
     "unavailable": ("CHANUNAVAIL", 20),
 }
+_DESTINATION = re.compile(r"PJSIP/[^&/,]+|Local/[^&/,@]+@[\w-]+(/n)?")
 _OPTION = re.compile(r"([a-zA-Z])(?:\(([^)]*)\))?")
 
 
@@ -26,12 +27,16 @@ async def dial(interpreter: "Interpreter", channel: Channel, data: str) -> None:
     Raises ChannelEnded when the calling channel is to hang up, else sets DIALSTATUS.
     """
     destination, timeout, options, *rest = [*split_arguments(data), "", "", ""]
-    if any(rest) or not re.fullmatch(r"PJSIP/[^&/,]+", destination):
-        raise DialplanError(f"Dial({data}): one PJSIP destination, no URL")
+    if any(rest) or not _DESTINATION.fullmatch(destination):
+        raise DialplanError(f"Dial({data}): one PJSIP or Local destination, no URL")
     subroutine = _options(options)
     pbx = interpreter.pbx
-    called = pbx.invite(channel, destination.removeprefix("PJSIP/"))
-    status, cause = await _answered(channel, called, float(timeout) if timeout else None)
+    technology, _, address = destination.partition("/")
+    called = channel.dials = pbx.invite(channel, address, local=technology == "Local")
+    try:
+        status, cause = await _answered(channel, called, float(timeout) if timeout else None)
+    finally:
+        channel.dials = None
     channel.variables.set("DIALSTATUS", status)
     if status != "ANSWER":
         pbx.dial_ended(channel, called, status)
@@ -41,13 +46,14 @@ async def dial(interpreter: "Interpreter", channel: Channel, data: str) -> None:
         return
     called.state = State.UP
     pbx.new_state(called)
-    try:
-        await _talk(interpreter, channel, called, subroutine)
-    finally:
-        if called.redirect is not None and not called.hung_up:
-            pbx.spawn(called)
-        else:
-            pbx.end_channel(called, called.cause or 16)
+    if await _prepared(interpreter, channel, called, subroutine):
+        bridge = pbx.bridging.new()
+        pbx.bridging.impart(bridge, called)
+        pbx.bridging.enter(bridge, channel)
+        await pbx.bridging.stay(channel)
+        await asyncio.sleep(0)  # whoever was left alone in the bridge ends first
+    else:
+        pbx.bridging.let_go(called)
     if not channel.interrupted:
         channel.hang_up(called.cause or 16)
     raise ChannelEnded
@@ -98,12 +104,13 @@ async def _answered(channel: Channel, called: Channel, timeout: float | None) ->
                 await task
 
 
-async def _talk(
+async def _prepared(
     interpreter: "Interpreter",
     channel: Channel,
     called: Channel,
     subroutine: tuple[str, list[str]] | None,
-) -> None:
+) -> bool:
+    """Runs U() on the called channel; whether the two are to be bridged."""
     pbx = interpreter.pbx
     if subroutine is not None:
         # The caller is kept busy meanwhile: that it hung up is noticed when the routine returns.
@@ -115,36 +122,12 @@ async def _talk(
         result = called.variables.get("GOSUB_RESULT") or ""
         if result == "ABORT":
             pbx.dial_ended(channel, called, "ANSWER")
-            return
+            return False
         if result:
             raise DialplanError(f"GOSUB_RESULT={result} is not simulated")
     pbx.dial_ended(channel, called, "ANSWER")
     if channel.interrupted:
-        return
+        return False
     # As in Asterisk the calling side is answered now, even if nobody is left to talk to.
     pbx.answer(channel)
-    if called.interrupted:
-        return
-    bridge = pbx.new_bridge()
-    try:
-        for each in (called, channel):
-            pbx.enter_bridge(bridge, each)
-        await _bridged(interpreter, bridge)
-    finally:
-        for each in (channel, called):
-            pbx.leave_bridge(bridge, each)
-
-
-async def _bridged(interpreter: "Interpreter", bridge: Bridge) -> None:
-    while not any(channel.interrupted for channel in bridge.channels):
-        await bridge.wake.wait()
-        bridge.wake.clear()
-        while bridge.features:
-            channel, target = bridge.features.pop(0)
-            context, exten = channel.context, channel.exten
-            try:
-                await interpreter.subroutine(channel, target, [])
-            except ChannelEnded:
-                return
-            channel.context, channel.exten = context, exten
-            interpreter.pbx.note("feature_ended", channel, target.exten)
+    return not called.interrupted

@@ -27,17 +27,23 @@ def channel_headers(channel: Channel, prefix: str = "") -> Headers:
     return [(prefix + name, value) for name, value in values]
 
 
-def bridge_headers(bridge: Bridge) -> Headers:
+def bridge_headers(bridge: Bridge, prefix: str = "") -> Headers:
     """The snapshot of a bridge."""
-    return [
+    values = [
         ("BridgeUniqueid", bridge.uniqueid),
-        ("BridgeType", "basic"),
-        ("BridgeTechnology", "simple_bridge"),
-        ("BridgeCreator", "<unknown>"),
-        ("BridgeName", "<unknown>"),
+        ("BridgeType", bridge.kind),
+        ("BridgeTechnology", bridge.technology),
+        ("BridgeCreator", bridge.creator or "<unknown>"),
+        ("BridgeName", bridge.name or "<unknown>"),
         ("BridgeNumChannels", str(len(bridge.channels))),
         ("BridgeVideoSourceMode", "none"),
     ]
+    return [(prefix + name, value) for name, value in values]
+
+
+def halves(one: Channel, two: Channel) -> Headers:
+    """Both halves of a Local channel."""
+    return [*channel_headers(one, "LocalOne"), *channel_headers(two, "LocalTwo")]
 
 
 def hangup_headers(channel: Channel) -> Headers:

@@ -157,11 +157,18 @@ def _channel(_: Exchange, channel: Channel, argument: str) -> str:
         "linkedid": channel.linkedid,
         "exten": channel.exten,
         "context": channel.context,
+        "onhold": str(int(_is_held(channel))),
         "channeltype": channel.name.partition("/")[0],
     }
     if argument not in values:
         raise SubstitutionError(f"CHANNEL({argument}) is not simulated")
     return values[argument]
+
+
+def _is_held(channel: Channel) -> bool:
+    """Whether somebody in its bridge put it on hold; who holds is not on hold itself."""
+    others = channel.bridge.channels if channel.bridge is not None else []
+    return any(other.on_hold for other in others if other is not channel)
 
 
 def _callerid(_: Exchange, channel: Channel, argument: str) -> str:

@@ -73,25 +73,32 @@ class Media:
         self._pbx.emit("DTMFEnd", "dtmf,all", [*headers, digit[0], ("DurationMs", "100"), digit[1]])
         channel.press(key)
 
-    def start_recording(self, channel: Channel, file: str, *, bridged_only: bool) -> str:
-        """MixMonitor; returns its id."""
-        if not file.endswith(".sln"):
-            raise NotSimulated(f"recording into {file}")
+    def start_recording(
+        self, channel: Channel, file: str, *, bridged_only: bool, beep_s: int = 0
+    ) -> str:
+        """MixMonitor; returns its id. Bytes are written only to a mapped folder of the host."""
         path = self.host_path(file)
-        if path is None:
-            raise NotSimulated(f"no folder of the host is mapped for {file}")
+        if path is not None and not file.endswith(".sln"):
+            raise NotSimulated(f"recording into {file}")
         identity = f"0x{self._pbx.unique('monitor'):08x}"
         recorder = Recorder(
-            channel, path, bridged_only=bridged_only, is_agent=self._pbx.is_agent, identity=identity
+            channel,
+            file,
+            path,
+            bridged_only=bridged_only,
+            is_agent=self._pbx.is_agent,
+            identity=identity,
+            beep_s=beep_s,
         )
         self.recorders.append(recorder)
+        channel.variables.set("MIXMONITOR_FILENAME", file)
         self._pbx.emit("MixMonitorStart", "call,all", events.channel_headers(channel))
         self._pbx.note("recording", channel, file)
         return identity
 
     def stop_recording(self, channel: Channel, identity: str = "") -> bool:
-        """StopMixMonitor; an empty identity stops the first one that runs."""
-        for recorder in self.running_recorders(channel):
+        """StopMixMonitor; an empty identity stops the one that was started last."""
+        for recorder in reversed(self.running_recorders(channel)):
             if identity in {"", recorder.identity}:
                 self._end_recording(recorder)
                 return True
@@ -107,18 +114,26 @@ class Media:
             self._pbx.emit("MixMonitorStop", "call,all", events.channel_headers(recorder.channel))
             self._pbx.note("recording_stopped", recorder.channel, str(recorder.samples))
 
-    def mute_recording(self, channel: Channel, direction: str, muted: bool) -> None:
-        """MixMonitorMute: silence in the file for ``read``, ``write`` or ``both``."""
+    def mute_recording(
+        self, channel: Channel, direction: str, muted: bool, identity: str = ""
+    ) -> bool:
+        """MixMonitorMute: silence in the file for ``read``, ``write`` or ``both``, of one
+        MixMonitor or of all on the channel; whether there was any. The event does not say which."""
         directions = {"read", "write"} if direction == "both" else {direction}
-        channel.muted = channel.muted | directions if muted else channel.muted - directions
+        found = [r for r in self.running_recorders(channel) if identity in {"", r.identity}]
+        ever = any(each.channel is channel for each in self.recorders)
+        if not found and (identity or not ever):  # without an id, none left is none refused
+            return False
+        for recorder in found:
+            recorder.mute(directions, muted=muted)
         headers = [
             *events.channel_headers(channel),
             ("Direction", direction),
             ("State", str(int(muted))),
         ]
         self._pbx.emit("MixMonitorMute", "call,all", headers)
-        self.follow_sound()
         self._pbx.note("recording_muted" if muted else "recording_unmuted", channel, direction)
+        return True
 
     def follow_sound(self) -> None:
         """Tell the recordings that who is heard has changed."""
@@ -131,3 +146,13 @@ class Media:
         for recorder in self.running_recorders(channel):
             recorder.stop()
             self._pbx.note("recording_stopped", channel, str(recorder.samples))
+
+    def hold(self, channel: Channel, *, held: bool, music: str = "") -> None:
+        """The user of a channel puts whoever it talks with on hold, or takes them back: told also
+        where nothing was held."""
+        channel.on_hold = held
+        name = "Hold" if held else "Unhold"
+        headers = events.channel_headers(channel)
+        self._pbx.emit(name, "call,all", [*headers, *([("MusicClass", music)] if music else [])])
+        self.follow_sound()
+        self._pbx.note(name.lower(), channel)

@@ -27,6 +27,8 @@ from tests.harness.asterisk import SimulatedAsterisk
 from tests.harness.channels import Channel
 from tests.harness.dialplan import load
 from tests.harness.features import Features
+from tests.harness.hearing import Audible
+from tests.harness.legs import Leg
 from tests.harness.network import Network, Serve
 from tests.harness.notes import Heard, Note
 from tests.harness.recorder import Recorder
@@ -94,6 +96,10 @@ class Call:
         if channel is None:
             raise AssertionError(f"the {side} is not there yet\n{self._asterisk.story()}")
         return channel
+
+    def leg(self, side: Side) -> Leg:
+        """Whoever is on that side, as a person of their own."""
+        return Leg(self.pbx, self.side(side))
 
     def _mine(self, kind: str) -> list[Note]:
         names = {self.channel.name, self.called.name if self.called is not None else ""}
@@ -206,6 +212,26 @@ class Call:
         await asyncio.sleep(seconds)
         self._asterisk.raise_failure()
 
+    async def holds(self, side: Side) -> None:
+        """A side puts the other on hold: it sends nothing until ``unholds``."""
+        await self.leg(side).holds()
+
+    async def unholds(self, side: Side) -> None:
+        """A side takes the other back from hold."""
+        await self.leg(side).unholds()
+
+    async def blind_transfer(
+        self,
+        by: Side,
+        *,
+        to: str,
+        context: str = "from-agents",
+        way: Literal["refer", "code"] = "refer",
+    ) -> Leg:
+        """A side passes the other on to an extension, unannounced; the leg that goes there.
+        ``pbx.leg(to)`` is whoever is dialled then."""
+        return await self.leg(by).blind_transfer(to, context=context, by=way)
+
     def falls_silent(self, side: Side) -> None:
         """A side stops talking: its tone leaves the recording."""
         self.side(side).speaking = False
@@ -259,7 +285,7 @@ class Call:
             connected=len(self._mine("bridged")) >= 2,
             heard=self.heard,
             recorded_samples=sum(each.samples for each in self.recorders),
-            recordings=tuple(each.path for each in self.recorders),
+            recordings=tuple(each.path for each in self.recorders if each.writes),
             hangup_cause=self.channel.cause,
             variables=self.channel.variables.snapshot(),
             cdr=self._asterisk.rows[self.channel.uniqueid],
@@ -369,7 +395,7 @@ class Pbx:
         }
         channel = self._arrive(agent, "from-agents", number, agent.partition("/")[2], arguments)
         channel.accountcode, channel.language = accountcode, language
-        self.asterisk.start(channel, is_agent=True)
+        self.asterisk.start(channel)
         return Call(self, channel, outbound=True)
 
     def inbound(
@@ -386,8 +412,39 @@ class Pbx:
         arguments = {"TENANT": tenant, "AGENT": agent}
         channel = self._arrive("PJSIP/carrier", context, did, caller, arguments)
         channel.language = language
-        self.asterisk.start(channel, is_agent=False)
+        self.asterisk.start(channel)
         return Call(self, channel, outbound=False)
+
+    def dials(self, endpoint: str, exten: str, *, context: str = "inside") -> Leg:
+        """A phone (or the trunk, ``carrier``) calls an extension of a context: a conference, a
+        parking place, a way out; the leg of its own channel."""
+        channel = self._arrive(f"PJSIP/{endpoint}", context, exten, endpoint, {})
+        self.asterisk.start(channel)
+        return Leg(self, channel)
+
+    async def leg(self, number: str, within: float = 10.0) -> Leg:
+        """Wait until that number is dialled, by whomever; the latest leg that goes there."""
+
+        def dialled() -> list[Channel]:
+            living = self.asterisk.channels
+            return [
+                i.channel
+                for i in self.asterisk.invites
+                if number in {i.number, i.endpoint} and i.channel in living
+            ]
+
+        await self.asterisk.until(lambda: bool(dialled()), f"invite to {number}", within)
+        return Leg(self, dialled()[-1])
+
+    def heard(self, recording: Recorder) -> list[Audible]:
+        """Who was heard in a recording, from when to when."""
+        return recording.heard
+
+    def records(self, leg: Leg, *, bridged_only: bool = True) -> Recorder:
+        """Somebody who asked nobody, over AMI or at the console, starts a recording on a leg."""
+        file = f"/var/spool/asterisk/monitor/{len(self.asterisk.media.recorders)}.wav"
+        self.asterisk.media.start_recording(leg.channel, file, bridged_only=bridged_only)
+        return self.asterisk.media.recorders[-1]
 
     async def calls_back(self, number: str, within: float = 60.0) -> Call:
         """Wait until callguard originates a call to that number; the person there is the party."""
@@ -406,5 +463,6 @@ class Pbx:
         channel = self.asterisk.new_channel(endpoint, context, exten)
         channel.caller_number, channel.dialled_number = caller, exten
         for name, value in arguments.items():
-            channel.variables.set(name, value)
+            # Inherited, as an operator does whose calls are passed on.
+            channel.variables.set(f"__{name}", value)
         return channel

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.harness.channels import Channel
+from tests.harness.hearing import Audible, heard_by, spoken_into
 
 RATE = 8000
 AGENT_HZ = 440
@@ -47,30 +48,41 @@ def tones(pcm: bytes) -> frozenset[str]:
 
 
 class Recorder:
-    """One MixMonitor on one channel."""
+    """One MixMonitor on one channel. Without ``host``, the file's place on the host, nothing is
+    written: only who is heard in it is kept."""
 
     def __init__(
         self,
         channel: Channel,
-        path: Path,
+        file: str,
+        host: Path | None,
         *,
         bridged_only: bool,
         is_agent: Callable[[Channel], bool],
         identity: str,
+        beep_s: int = 0,
     ) -> None:
         self.channel = channel
-        self.path = path
+        self.file = file
+        self.path = host or Path(file)
         self.identity = identity
+        self.beep_s = beep_s
         self.samples = 0
         self.failed: OSError | None = None
+        self.muted: frozenset[str] = frozenset()
+        self.running = True
+        self._heard: list[Audible] = []
+        self._since: dict[Channel, float] = {}
         self._bridged_only = bridged_only
         self._is_agent = is_agent
         self._began = 0.0
         self._due = 0.0
-        self._state: tuple[bool, bool, bool] | None = None
+        self._state: tuple[bool, bool] | None = None
         self._task: asyncio.Task[None] | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+        self._file = None
+        if host is not None:
+            host.parent.mkdir(parents=True, exist_ok=True)
+            self._file = host.open("ab", buffering=0)
         self.update()
 
     def update(self) -> None:
@@ -83,48 +95,79 @@ class Recorder:
             self._due += now - self._began
             self._write(self._state)
         self._began = now
-        self._state = self._listen()
-        if self._state is not None and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._tick())
+        audible = self._audible()
+        self._follow(audible or set(), now)
+        self._state = None
+        if audible is not None:
+            agents = {channel for channel in audible if self._is_agent(channel)}
+            self._state = bool(agents), bool(audible - agents)
+            if self._task is None and self._file is not None:
+                self._task = asyncio.get_running_loop().create_task(self._tick())
+
+    def mute(self, directions: set[str], *, muted: bool) -> None:
+        """Silence in the file for what is read from the channel, or written to it."""
+        self.muted = self.muted | directions if muted else self.muted - directions
+        self.update()
 
     @property
-    def running(self) -> bool:
-        """False once it was stopped."""
-        return not self._file.closed
+    def writes(self) -> bool:
+        """Whether its sound is on the host."""
+        return self._file is not None
+
+    @property
+    def heard(self) -> list[Audible]:
+        """Who was heard in it, and when, so far."""
+        now = asyncio.get_running_loop().time()
+        return [*self._heard, *(self._span(each, now) for each in self._since)]
 
     def stop(self) -> None:
         """Write the rest and close the file."""
         if not self.running:
             return
         self.update()
-        self._state = None
+        self.running, self._state = False, None
+        self._follow(set(), asyncio.get_running_loop().time())
         if self._task is not None:
             self._task.cancel()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
-    def _listen(self) -> tuple[bool, bool, bool] | None:
-        """None while nothing is recorded, else (recording, agent heard, party heard)."""
-        bridge = self.channel.bridge
-        if bridge is None:
-            return None if self._bridged_only else (True, False, False)
-        agent = party = False
-        for channel in bridge.channels:
-            direction = "read" if channel is self.channel else "write"
-            heard = channel.speaking and not self.channel.muted & {direction, "both"}
-            if self._is_agent(channel):
-                agent = agent or heard
-            else:
-                party = party or heard
-        return True, agent, party
+    def _audible(self) -> set[Channel] | None:
+        """Who is heard now; None while nothing is recorded."""
+        if self.channel.bridge is None and self._bridged_only:
+            return None
+        found: set[Channel] = set()
+        if "read" not in self.muted:
+            found |= spoken_into(self.channel)
+        if "write" not in self.muted:
+            found |= heard_by(self.channel)
+        return found
+
+    def _follow(self, audible: set[Channel], now: float) -> None:
+        for channel in [each for each in self._since if each not in audible]:
+            span = self._span(channel, now)
+            del self._since[channel]
+            if span.until > span.since:
+                self._heard.append(span)
+        for channel in audible:
+            self._since.setdefault(channel, now)
+
+    def _span(self, channel: Channel, until: float) -> Audible:
+        outside = not self._is_agent(channel)
+        since = self._since[channel]
+        return Audible(channel.name, channel.uniqueid, outside, since, until)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
             self.update()
 
-    def _write(self, state: tuple[bool, bool, bool]) -> None:
+    def _write(self, state: tuple[bool, bool]) -> None:
         owed = round(self._due * RATE) - self.samples
-        second = _second(state[1], state[2])
+        if self._file is None:
+            self.samples += owed
+            return
+        second = _second(*state)
         try:
             while owed > 0 and self.failed is None:
                 start = self.samples % RATE

@@ -99,8 +99,9 @@ class Asterisk:
     def _allot(self, rtp_ports: int) -> config.Sites:
         take = self._ports.take
         sip, agent, carrier, ami, agi = take(), take(), take(), take(), take()
+        parties = take(config.PARTIES)
         rtp = self._ports.end - rtp_ports
-        return config.Sites(sip, agent, carrier, ami, agi, rtp, self._ports.end - 1)
+        return config.Sites(sip, agent, carrier, ami, agi, rtp, self._ports.end - 1, parties)
 
     def _lay_out(self, files: Mapping[str, str]) -> None:
         for name in ("etc", "lib", "db", "cache", "run"):

@@ -27,7 +27,7 @@ res_pjsip_endpoint_identifier_ip res_pjsip_endpoint_identifier_user res_pjsip_rf
 res_pjsip_dtmf_info res_pjsip_header_funcs res_pjsip_authenticator_digest res_pjsip_nat
 res_pjsip_dlg_options res_pjsip_diversion res_pjsip_refer res_pjsip_pubsub res_pjsip_logger
 chan_pjsip chan_bridge_media
-app_dial app_playback app_mixmonitor app_verbose app_record app_senddtmf app_echo app_queue
+app_dial app_amd app_playback app_mixmonitor app_verbose app_record app_senddtmf app_echo app_queue
 app_cdr app_forkcdr app_confbridge app_chanspy app_softhangup app_read app_originate app_exec
 app_while app_userevent app_channelredirect app_bridgewait app_bridgeaddchan app_milliwatt
 app_attended_transfer app_blind_transfer app_directed_pickup app_transfer
@@ -35,9 +35,13 @@ res_agi cdr_csv cdr_manager res_cdrel_custom cdr_custom
 """
 
 
+PARTIES = 80
+
+
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """Ports on 127.0.0.1: the SIP parties, the AMI, the FastAGI server, the media range."""
+    """Ports on 127.0.0.1: the SIP parties, the AMI, the FastAGI server, the media range, and the
+    first of `PARTIES` ports for parties of calls that go on at once."""
 
     sip: int
     agent: int
@@ -46,6 +50,7 @@ class Sites:
     agi: int
     rtp_first: int
     rtp_last: int
+    parties: int
 
 
 def asterisk_conf(home: str) -> str:
@@ -95,6 +100,7 @@ def common(sites: Sites) -> dict[str, str]:
             "[applicationmap]\n#include features_callguard.conf\n"
         ),
         "indications.conf": "[general]\ncountry=us\n[us]\nringcadence=2000,4000\n",
+        "amd.conf": "[general]\n",
         "confbridge.conf": "[general]\n",
         "queues.conf": "[general]\n[support]\nstrategy=ringall\nmember => PJSIP/agent1\n",
     }
@@ -117,7 +123,8 @@ write = all
 
 
 def pjsip_conf(sites: Sites) -> str:
-    """`agent1` is a phone, `carrier` the trunk; both are fixed addresses on loopback."""
+    """`agent1` is a phone, `carrier` the trunk, `carrier-info` one that knows digits only as SIP
+    INFO; all are fixed addresses on loopback."""
     return f"""[global]
 type=global
 user_agent=callguard-lab
@@ -155,6 +162,15 @@ contact=sip:127.0.0.1:{sites.carrier}
 type=identify
 endpoint=carrier
 match_header=X-Lab-Side: carrier
+
+[carrier-info](common)
+context=from-carrier
+aors=carrier
+dtmf_mode=info
+[carrier-info]
+type=identify
+endpoint=carrier-info
+match_header=X-Lab-Side: info
 [agent1]
 type=identify
 endpoint=agent1
@@ -165,6 +181,11 @@ match_header=X-Lab-Side: agent
 _EVERY_ARGUMENT = "tenant-b,marketing,may 2026,agent7,loan 12/7 & more,machine"
 
 _FREE = "%" * 1500
+
+
+def _party(sites: Sites, user: str) -> str:
+    """The address of a party whose port the dialled digits say."""
+    return f"sip:{user}@127.0.0.1:$[{sites.parties} + ${{EXTEN:2:2}}]"
 
 
 def operator_dialplan(sites: Sites) -> str:
@@ -191,6 +212,18 @@ exten => _*3[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(a,,{_FREE},{_FREE}
 exten => _*5X[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:3}},1(tenant-${{EXTEN:2:1}}))
  same => n,Dial(PJSIP/${{EXTEN:3}}@carrier,30,${{CALLGUARD_DIAL}})
  same => n,Hangup()
+; Of calls that go on at once: two digits say at which further port the party is, the third whose
+; call it is (tenant-0 to tenant-9).
+exten => _*2XXX[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:5}},1(tenant-${{EXTEN:4:1}}))
+ same => n,Dial(PJSIP/carrier/{_party(sites, "${EXTEN:5}")},30,${{CALLGUARD_DIAL}})
+ same => n,Hangup()
+exten => _*1XXX[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:5}},1(tenant-${{EXTEN:4:1}}))
+ same => n,Dial(PJSIP/carrier-info/{_party(sites, "${EXTEN:5}")},30,${{CALLGUARD_DIAL}})
+ same => n,Hangup()
+; The same, but it is listened first whether a machine answered.
+exten => _*0XXX[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:5}},1(tenant-${{EXTEN:4:1}}))
+ same => n,Dial(PJSIP/carrier/{_party(sites, "${EXTEN:5}")},30,U(lab-machine^${{CALLGUARD_CALL}}))
+ same => n,Hangup()
 ; From within a subroutine that has arguments of its own.
 exten => _*4[0-9+].,1,Gosub(lab-trunk,s,1({_EVERY_ARGUMENT},${{EXTEN:2}}))
 ; A tenant that is none.
@@ -201,6 +234,11 @@ exten => _*8[0-9+].,1,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
  same => n,Wait(0.5)
  same => n,Gosub(callguard-outbound,${{EXTEN:2}},1(tenant-a))
  same => n,Dial(PJSIP/${{EXTEN:2}}@carrier,30,${{CALLGUARD_DIAL}})
+
+[lab-machine]
+exten => s,1,AMD()
+ same => n,Gosub(callguard-answered,s,1(${{ARG1}}))
+ same => n,Return()
 
 [lab-trunk]
 exten => s,1,Gosub(callguard-outbound,${{ARG7}},1(tenant-a))
@@ -213,6 +251,10 @@ exten => s,1,MixMonitor(/instance/log/call-${{ARG1}}.sln,t(/instance/log/heard-$
 [from-carrier]
 exten => _X!,1,Gosub(callguard-inbound,${{EXTEN}},1(tenant-a))
  same => n,Dial(PJSIP/agent1,20)
+ same => n,Hangup()
+; Of calls that go on at once, as above; the port is that of the agent's phone.
+exten => _*2XXX,1,Gosub(callguard-inbound,12025550100,1(tenant-${{EXTEN:4:1}}))
+ same => n,Dial(PJSIP/agent1/{_party(sites, "agent1")},20)
  same => n,Hangup()
 ; Opt-out lines of the tenants tenant-0 to tenant-9, and a line of tenant-a's. What their callers
 ; hear is written down.

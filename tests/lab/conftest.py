@@ -12,6 +12,7 @@ from tests.lab.asterisk import Asterisk
 from tests.lab.calls import Telephony
 from tests.lab.guarded import GuardedPbx
 from tests.lab.ports import PortRange
+from tests.lab.switchboard import Switchboard
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,13 @@ def ports() -> Iterator[PortRange]:
     """Ports for more phones than one."""
     with PortRange() as free:
         yield free
+
+
+@pytest.fixture(scope="session")
+def board(furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switchboard]:
+    """A PBX with transfers, parking and conferences, callguard, and phones in the test's hand."""
+    made = Switchboard(tmp_path_factory.mktemp("switchboard"))
+    try:
+        yield made.open(furnished)
+    finally:
+        made.close()

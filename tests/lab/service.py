@@ -46,6 +46,7 @@ prompts = "{asterisk_prompts}"
 cdr_file = "{cdr}"
 lease_file = true
 call_back = "PJSIP/{{digits}}@carrier"
+trunks = ["PJSIP/carrier*"]
 
 [agi]
 port = {agi}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.lab import dtmf
+from tests.lab.in_dialog import Dialog, InDialog, requests
 from tests.lab.ports import PortRange
 
 _SCENARIOS = Path(__file__).parent / "scenarios"
@@ -24,7 +25,7 @@ _BYE_OUT = """<send retrans="500"><![CDATA[
       From: {local}
       {remote}
       Call-ID: [call_id]
-      CSeq: 2 BYE
+      CSeq: 1000 BYE
       Max-Forwards: 70
       Content-Length: 0
   ]]></send>
@@ -68,7 +69,7 @@ class Digits:
     digits: str
 
 
-Step = Talk | Digits
+Step = Talk | Digits | InDialog
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +253,10 @@ def call(
     sends BYE (`hang_up`) or waits for the other side's. `cancel_after_ms` gives up unanswered, so
     long after the first ringing.
     """
-    bye = _BYE_OUT.format(
-        uri="[next_url]",
-        local=f'"{name}" <sip:{user}@[local_ip]:[local_port]>;tag=[pid]t[call_number]',
-        remote="[last_To:]",
+    dialog = Dialog(
+        "[next_url]",
+        f'"{name}" <sip:{user}@[local_ip]:[local_port]>;tag=[pid]t[call_number]',
+        "[last_To:]",
     )
     refusals = "\n".join(
         f'  <recv response="{code}" optional="true" next="refused"/>' for code in _REFUSALS
@@ -267,8 +268,8 @@ def call(
         cancel=cancel,
         ringing_optional="false" if cancel else "true",
         tone=_tone(tone),
-        steps=_steps(folder, steps),
-        ending=bye if hang_up else _BYE_IN,
+        steps=_steps(folder, steps, dialog),
+        ending=_bye(dialog) if hang_up else _BYE_IN,
         user=user,
         name=name,
         side=side,
@@ -283,23 +284,28 @@ def answer(
     port: int,
     tone: Path | None = None,
     ring_ms: int = 100,
+    early: Path | None = None,
     steps: Sequence[Step] = (),
     hang_up: bool = False,
     code: int = 200,
     calls: int = 1,
 ) -> Party:
-    """Wait for calls on 127.0.0.1:`port`, answer with `code` after `ring_ms`, then as `call`."""
-    bye = _BYE_OUT.format(uri="[$remote]", local="[$callee];tag=[pid]u[call_number]",
-                          remote="To: [$caller]")  # fmt: skip
+    """Wait for calls on 127.0.0.1:`port`, answer with `code` after `ring_ms`, then as `call`.
+
+    With `early`, that is played meanwhile, as the network does before an answer.
+    """
+    dialog = Dialog("[$remote]", "[$callee];tag=[pid]u[call_number]", "To: [$caller]")
     part = "called_answers.xml" if code == 200 else "called_refuses.xml"
     scenario = _render(
         "called.xml",
+        early="" if early is None else (_SCENARIOS / "called_early.xml").read_text(),
+        early_tone=_tone(early),
         answer=(_SCENARIOS / part).read_text(),
         ring_ms=str(ring_ms),
         code=str(code),
         tone=_tone(tone),
-        steps=_steps(folder, steps),
-        ending=bye if hang_up else _BYE_IN,
+        steps=_steps(folder, steps, dialog),
+        ending=_bye(dialog) if hang_up else _BYE_IN,
     )
     party = Party(folder, scenario, ["-p", str(port)], calls)
     _wait_for_port(port)
@@ -320,7 +326,11 @@ def _tone(path: Path | None) -> str:
     return f'<nop><action><exec rtp_stream="{path},-1,0"/></action></nop>'
 
 
-def _steps(folder: Path, steps: Sequence[Step]) -> str:
+def _bye(dialog: Dialog) -> str:
+    return _BYE_OUT.format(uri=dialog.uri, local=dialog.local, remote=dialog.remote)
+
+
+def _steps(folder: Path, steps: Sequence[Step], dialog: Dialog) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for order, step in enumerate(steps):
@@ -330,6 +340,8 @@ def _steps(folder: Path, steps: Sequence[Step]) -> str:
             case Digits(digits):
                 path = dtmf.write_capture(folder / f"digits{order}.pcap", digits, order=order)
                 lines.append(f'<nop><action><exec play_pcap_audio="{path}"/></action></nop>')
+            case _:
+                lines.append(requests(step, dialog, order))
     return "\n  ".join(lines)
 
 

@@ -278,9 +278,9 @@ def test_an_inbound_call_that_cannot_be_decided_is_connected_and_not_recorded() 
 
 
 def test_a_finding_is_stored_with_what_explains_it() -> None:
-    finding = Finding(
-        Rule("r", "opt_out", "t", "law", date(2024, 1, 2)), Outcome.BLOCK, "why", blocks=True
-    )
+    rule = Rule("r", "opt_out", "t", "law", date(2024, 1, 2))
+    duties = frozenset({Obligation.PLAY_NOTICE, Obligation.BEEP})
+    finding = Finding(rule, Outcome.BLOCK, "why", blocks=True, obligations=duties)
     assert finding.as_json() == {
         "rule": "r",
         "title": "t",
@@ -290,4 +290,5 @@ def test_a_finding_is_stored_with_what_explains_it() -> None:
         "since": "2024-01-02",
         "status": "unverified",
         "blocks": True,
+        "obligations": ["beep", "play_notice"],
     }

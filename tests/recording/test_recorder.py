@@ -132,9 +132,9 @@ async def test_recordings_in_progress_are_found_by_channel_call_and_file(house: 
 async def test_the_next_process_takes_up_what_was_in_progress(house: House) -> None:
     opened = await house.recorded(b"\x00\x01")
     house.restart()
-    assert house.recorder.in_progress() == (opened,)
+    assert house.recorder.in_progress() == (replace(opened, running=True),)
     with house.database.reading() as connection:
-        assert read_open(connection) == [opened]
+        assert read_open(connection) == [replace(opened, running=True)]
     assert house.plaintext() == [opened.spool_name]
 
 

@@ -14,6 +14,7 @@ from callguard.storage.schema import (
     erasures,
     opt_out_claims,
     purges,
+    recording_events,
     recordings,
     scrubs,
 )
@@ -24,6 +25,7 @@ CLASSES = {
     "attempt": attempts,
     "consent": consents,
     "recording": recordings,
+    "recording_event": recording_events,
     "scrub": scrubs,
     "opt_out_claim": opt_out_claims,
 }
@@ -59,6 +61,9 @@ def put(
         said = {"purpose": "recording", "state": "granted", "prompt": "p", "language": "en"}
         heard = {"heard_ms": 1, "length_ms": 1, "at": moment, "subject": "2", "call_id": "c"}
         values = {"id": name, **said, **heard}
+    elif data_class == "recording_event":
+        said = {"recording_id": "r", "call_id": "c", "kind": "paused", "by": "agent"}
+        values = {"id": name, "at": moment or datetime.now(UTC), **said}
     elif data_class == "scrub":
         said = {"state": "done", "actor": "test"}
         # A list always has a date; the schema wants one.

@@ -6,20 +6,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 from sqlalchemy import Connection
 
 from callguard.config import Scrubs, Sms
-from callguard.gate.room import Gate
+from callguard.gate.callbook import Call
+from callguard.gate.room import Gate, Recordings
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import opt_outs
 from callguard.tenants.store import NewTenant, OwnKey, add
 from callguard.tenants.tenant import TenantSettings
 from callguard.web.app import WebServer
+from callguard.web.call_api import CallApi
+from callguard.web.call_page import CallDesk
 from callguard.web.opt_out_api import OptOutApi
 from callguard.web.opt_out_page import OptOutDesk
 from callguard.web.scrub_api import ScrubApi
@@ -28,6 +31,7 @@ from callguard.web.sms import SmsDoor
 from callguard.web.token import new_token
 from tests.clock import HandClock
 from tests.gate.preflights import gate_on, rows
+from tests.web.recorded import Recorded, call_of
 from tests.web.state import ToldSource
 
 TOKEN = new_token()
@@ -44,6 +48,10 @@ class Doors:
     client: ClientSession
     address: str
     jobs: ScrubJobs | None
+    source: ToldSource
+    recorded: Recorded
+    call: Call
+    """The one call under way, an outbound one of ``acme``."""
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, token: str = TOKEN, **headers: str
@@ -125,20 +133,26 @@ async def open_doors(
 ) -> AsyncIterator[Doors]:
     """All doors, over tenants that are there already."""
     gate = gate_on(database, journal, clock)
+    recorded, call, source = Recorded(), call_of(clock), ToldSource()
+    gate.recordings = cast("Recordings", recorded)
+    gate.calls.add(call)
     api = token_file(folder, "api.token", TOKEN)
     door = SmsDoor(gate, sms or Sms(), token_file(folder, "sms.token", SMS_TOKEN))
-    more: list[Any] = [OptOutApi(gate, api), door]
+    more: list[Any] = [OptOutApi(gate, api), CallApi(gate, source, api), door]
     jobs = None
     if scrubber is not None:
         settings = scrubs or Scrubs(reserve_bytes=0)
         jobs = ScrubJobs(folder / "scrubs", settings, database, journal, clock, scrubber)
         more.append(ScrubApi(gate, jobs, api))
-    server = WebServer(ToldSource(), clock=clock, more=more, desk=OptOutDesk(gate))
+    server = WebServer(
+        source, clock=clock, more=more, desk=OptOutDesk(gate), call_desk=CallDesk(gate)
+    )
     port = await server.start("127.0.0.1", 0)
     working = asyncio.create_task(jobs.run()) if jobs is not None else None
     try:
         async with ClientSession(timeout=ClientTimeout(total=20)) as client:
-            yield Doors(gate, client, f"http://127.0.0.1:{port}", jobs)
+            address = f"http://127.0.0.1:{port}"
+            yield Doors(gate, client, address, jobs, source, recorded, call)
     finally:
         await server.close()
         if working is not None:

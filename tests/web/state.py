@@ -55,7 +55,9 @@ CALL = LiveCall(
     purpose="marketing",
     subject="+4420••••0123",
     since=NOON - timedelta(minutes=2),
-    recording=True,
+    recording="recorded",
+    consent="granted",
+    mode="notice",
 )
 
 ALLOWED = LastVerdict(
@@ -101,7 +103,10 @@ TPS = replace(
 BUSY = replace(
     EMPTY,
     pbxs=(LONDON,),
-    calls=(CALL, replace(CALL, direction="inbound", purpose="service", recording=False)),
+    calls=(
+        CALL,
+        replace(CALL, direction="inbound", purpose="service", recording="none", consent=""),
+    ),
     verdicts=(BLOCKED, ALLOWED),
     recordings_in_progress=1,
     sealing_backlog=3,
@@ -141,6 +146,9 @@ class ToldSource:
     gate: asyncio.Event | None = None
     asked: int = 0
     on_ask: Callable[[], None] = field(default=lambda: None)
+
+    async def live_calls(self) -> tuple[LiveCall, ...]:
+        return (await self.status()).calls
 
     async def status(self) -> Status:
         self.asked += 1

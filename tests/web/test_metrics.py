@@ -28,8 +28,8 @@ async def test_the_figures_are_those_of_the_status(room: Room) -> None:
     assert seen["callguard_pbx_lease_age_seconds", (("pbx", "leeds"),)] == 42
     assert seen["callguard_pbx_call_records_total", (("pbx", "london"),)] == 1841
     assert (
-        seen["callguard_live_calls", (("direction", "outbound"), ("recording", "yes"))]
-        == seen["callguard_live_calls", (("direction", "inbound"), ("recording", "no"))]
+        seen["callguard_live_calls", (("direction", "outbound"), ("recording", "recorded"))]
+        == seen["callguard_live_calls", (("direction", "inbound"), ("recording", "none"))]
         == 1
     )
     assert (

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 
 from callguard.storage.database import Database
-from callguard.web.opt_out_page import COOKIE, MAX_REASON, PATH
+from callguard.web.form import COOKIE
+from callguard.web.opt_out_page import MAX_REASON, PATH
 from tests.databases import clock, database, journal
 from tests.gate.preflights import PARTY
 from tests.web.doors import Doors, Failing, doors

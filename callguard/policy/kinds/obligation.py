@@ -2,10 +2,14 @@
 
 from functools import cached_property
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from callguard.policy.facts import CallFacts
 from callguard.policy.rules import Found, KindSettings, Obligation, required
+
+DEMANDS = frozenset(Obligation) - {Obligation.PRIOR_CONSENT, Obligation.ONE_PARTY}
+"""What a rule can demand; the others say that nothing need be done, which only a look at the call
+can tell."""
 
 
 class Settings(KindSettings):
@@ -13,6 +17,13 @@ class Settings(KindSettings):
     screen shows the rest."""
 
     must: frozenset[Obligation] = Field(min_length=1)
+
+    @field_validator("must")
+    @classmethod
+    def _are_demands(cls, must: frozenset[Obligation]) -> frozenset[Obligation]:
+        for other in sorted(must - DEMANDS):
+            raise ValueError(f"{other.value} is nothing that a rule can demand")
+        return must
 
     @cached_property
     def found(self) -> Found:

@@ -24,7 +24,10 @@
     for (const part of fresh.querySelectorAll("section[id]")) {
       const shown = document.getElementById(part.id);
       if (shown && shown.innerHTML !== part.innerHTML) {
+        const held = shown.contains(document.activeElement) ? document.activeElement.value : "";
         shown.replaceChildren(...part.childNodes);
+        // Whoever was about to press a button still is.
+        if (held) shown.querySelector(`button[value="${CSS.escape(held)}"]`)?.focus();
       }
     }
     const titled = live.querySelector("[data-title]");

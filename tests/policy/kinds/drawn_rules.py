@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from callguard.policy.exemption import Exemption
 from callguard.policy.facts import CHANNELS, DIRECTIONS, PURPOSES, RELATION_KINDS
-from callguard.policy.rules import Obligation, Rule
+from callguard.policy.kinds.obligation import DEMANDS
+from callguard.policy.rules import Rule
 from callguard.policy.scope import Scope
 from tests.policy.kinds.asked import a_rule
 from tests.policy.kinds.drawn_calls import REGISTRIES, seeds
@@ -88,9 +89,7 @@ SETTINGS: dict[str, st.SearchStrategy[Settings]] = {
     ),
     "emergency": st.just({}),
     "forbidden_destination": _some_of(lines=_lines, regions=_codes, only_regions=_codes),
-    "obligation": _all_of(
-        must=st.sets(st.sampled_from([duty.value for duty in Obligation]), min_size=1).map(sorted)
-    ),
+    "obligation": _all_of(must=st.sets(st.sampled_from(sorted(DEMANDS)), min_size=1).map(sorted)),
     "opt_out": st.just({}),
     "recording_mode": _all_of(
         {"beep": _bool}, mode=st.sampled_from(("silent", "notice", "ask", "never"))

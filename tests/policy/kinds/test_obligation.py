@@ -16,7 +16,7 @@ def test_the_duties_are_required_and_named(direction: str) -> None:
     assert found.reason == "the call must: identify, state purpose"
 
 
-@pytest.mark.parametrize("must", [[], ["smile"]])
+@pytest.mark.parametrize("must", [[], ["smile"], ["identify", "prior_consent"], ["one_party"]])
 def test_a_rule_of_no_duty_or_a_strange_one_is_refused(must: list[str]) -> None:
     refused("obligation", "must", must=must)
 

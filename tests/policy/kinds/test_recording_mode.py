@@ -12,14 +12,15 @@ from tests.policy.kinds.asked import a_rule, ask, loosens, refused
 
 NOTICE, ASK = Obligation.PLAY_NOTICE, Obligation.ASK_CONSENT
 NEVER, BEEP = Obligation.DO_NOT_RECORD, Obligation.BEEP
+ONE_PARTY, PRIOR = Obligation.ONE_PARTY, Obligation.PRIOR_CONSENT
 TICK = timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize(
     ("mode", "beep", "duties"),
     [
-        ("silent", False, set()),
-        ("silent", True, {BEEP}),
+        ("silent", False, {ONE_PARTY}),
+        ("silent", True, {ONE_PARTY, BEEP}),
         ("notice", False, {NOTICE}),
         ("notice", True, {NOTICE, BEEP}),
         ("ask", False, {NOTICE, ASK}),
@@ -31,7 +32,7 @@ TICK = timedelta(microseconds=1)
 def test_each_mode_has_its_duties(mode: str, beep: bool, duties: set[Obligation]) -> None:
     found = ask("recording_mode", a_call(), mode=mode, beep=beep)
     assert found.obligations == duties
-    assert found.outcome is (Outcome.REQUIRE if duties else Outcome.PASS)
+    assert found.outcome is (Outcome.PASS if duties == {ONE_PARTY} else Outcome.REQUIRE)
 
 
 @pytest.mark.parametrize(
@@ -45,18 +46,31 @@ def test_each_mode_has_its_duties(mode: str, beep: bool, duties: set[Obligation]
         (a_consent("marketing"), True),
     ],
 )
-def test_who_consented_to_recordings_is_told_and_not_asked_again(
+def test_who_consented_to_recordings_need_be_neither_asked_nor_told(
     consent: object, asked: bool
 ) -> None:
     facts = a_call(consents=(consent,))  # type: ignore[arg-type]  # the table holds consents
-    found = ask("recording_mode", facts, mode="ask")
-    assert (ASK in found.obligations) is asked
-    assert NOTICE in found.obligations
+    found = {mode: ask("recording_mode", facts, mode=mode) for mode in ("notice", "ask")}
+    duties = {mode: set(one.obligations) for mode, one in found.items()}
+    none = {"notice": {PRIOR}, "ask": {PRIOR}}
+    assert duties == ({"notice": {NOTICE}, "ask": {NOTICE, ASK}} if asked else none)
+    assert {one.outcome for one in found.values()} == {Outcome.REQUIRE}
 
 
-def test_a_consent_does_not_lift_what_is_never_allowed() -> None:
+@pytest.mark.parametrize(
+    ("mode", "duties"),
+    [
+        ("silent", {ONE_PARTY, BEEP}),
+        ("notice", {PRIOR, BEEP}),
+        ("ask", {PRIOR, BEEP}),
+        ("never", {NEVER}),
+    ],
+)
+def test_a_consent_lifts_neither_the_tone_nor_what_is_never_allowed(
+    mode: str, duties: set[Obligation]
+) -> None:
     facts = a_call(consents=(a_consent("recording"),))
-    assert ask("recording_mode", facts, mode="never").obligations == {NEVER}
+    assert ask("recording_mode", facts, mode=mode, beep=True).obligations == duties
 
 
 BY_REGION = [
@@ -77,10 +91,10 @@ BY_REGION = [
 @pytest.mark.parametrize(
     ("subject", "own", "home", "duties"),
     [
-        (NEW_YORK, NEW_YORK, "US", set()),
-        (NEW_YORK, NEW_YORK, "GB", {NOTICE}),
-        (NEW_YORK, HERE, "GB", {NOTICE}),
-        (LONDON, NEW_YORK, "US", {NOTICE}),
+        (NEW_YORK, NEW_YORK, "US", {ONE_PARTY}),
+        (NEW_YORK, NEW_YORK, "GB", {ONE_PARTY, NOTICE}),
+        (NEW_YORK, HERE, "GB", {ONE_PARTY, NOTICE}),
+        (LONDON, NEW_YORK, "US", {ONE_PARTY, NOTICE}),
         (LONDON, BERLIN, "GB", {NOTICE, ASK}),
         (LONDON, HERE, "DE", {NOTICE, ASK}),
         (BERLIN, HERE, "GB", {NOTICE, ASK}),

@@ -11,10 +11,11 @@ import pytest
 from callguard.policy.exemption import Exemption, Tie
 from callguard.policy.facts import CHANNELS, PURPOSES, RELATION_KINDS
 from callguard.policy.kinds import KINDS
+from callguard.policy.kinds.obligation import DEMANDS
 from callguard.policy.packs import Pack, parse_pack
 from callguard.policy.review import review
 from callguard.policy.rulebook import Rulebook
-from callguard.policy.rules import Obligation, Outcome
+from callguard.policy.rules import Outcome
 from callguard.policy.scope import Scope
 from tests.policy.facts import LONDON, a_call, a_relationship, an_attempt
 
@@ -62,7 +63,7 @@ def test_every_condition_of_a_scope_and_an_exemption_is_there() -> None:
         *PURPOSES,
         *CHANNELS,
         *RELATION_KINDS,
-        *(duty.value for duty in Obligation),
+        *(duty.value for duty in DEMANDS),
         *(outcome.value for outcome in Outcome),
     ],
 )

@@ -42,6 +42,7 @@ def test_a_legal_call_is_allowed_on_any_day_and_knows_its_duties() -> None:
         Obligation.IDENTIFY,
         Obligation.STATE_PURPOSE,
         Obligation.PLAY_NOTICE,
+        Obligation.ONE_PARTY,
     }
 
 
@@ -140,7 +141,7 @@ def test_a_business_is_no_consumer_but_whoever_is_not_known_is() -> None:
     business = a_call(JERUSALEM, at=MIDDAY, subject_kind="business", registries=(listed,))
     verdict = BOOK.decide(business)
     assert verdict.allowed
-    assert verdict.obligations == {Obligation.PLAY_NOTICE}
+    assert verdict.obligations == {Obligation.PLAY_NOTICE, Obligation.ONE_PARTY}
     somebody = a_call(JERUSALEM, at=MIDDAY, subject_kind="unknown", registries=(listed,))
     assert not BOOK.decide(somebody).allowed
 
@@ -186,8 +187,8 @@ def test_advertisements_by_message_need_written_consent(
 @pytest.mark.parametrize(
     ("local", "obligations"),
     [
-        ("2025-08-13 12:00", frozenset[Obligation]()),
-        ("2025-08-14 12:00", frozenset({Obligation.PLAY_NOTICE})),
+        ("2025-08-13 12:00", frozenset({Obligation.ONE_PARTY})),
+        ("2025-08-14 12:00", frozenset({Obligation.ONE_PARTY, Obligation.PLAY_NOTICE})),
     ],
 )
 def test_the_wiretap_law_is_content_with_one_party_and_privacy_law_is_not(

@@ -20,6 +20,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("rules", sa.JSON(), nullable=True))
         table.add_column(sa.Column("pbx", sa.String(length=63), nullable=True))
         table.add_column(sa.Column("channel_uniqueid", sa.String(length=150), nullable=True))
+        table.add_column(sa.Column("words", sa.Text(), nullable=True))
         table.add_column(sa.Column("asked", sa.Integer(), nullable=True))
     op.create_table(
         "recording_events",

@@ -1,0 +1,127 @@
+"""Consents to recordings that were withdrawn elsewhere than in a call, by letter or on a form,
+while their subject is on the telephone: what is recorded of them falls silent and is stopped."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from sqlalchemy import Connection, func, select
+
+from callguard.consent.states import ConsentState
+from callguard.gate.room import Gate
+from callguard.gate.told import Told
+from callguard.ids import uuid7
+from callguard.retention.schedule import expires_at
+from callguard.storage.journal import Row
+from callguard.storage.schema import audit, consents
+from callguard.tenants.tenant import days_kept
+
+log = structlog.get_logger(__name__)
+
+PAGE = 500
+"""Most acts of the audit log that are looked at in one read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """One withdrawal: the ledger's row, and who withdrew towards which tenant."""
+
+    id: str
+    tenant: str
+    subject: str
+    actor: str
+
+
+def newest_act(connection: Connection) -> int:
+    """The last row of the audit log, which is in the order of the commits."""
+    return connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+
+
+def revoked_after(connection: Connection, sequence: int) -> tuple[int, list[Revoked]]:
+    """What was withdrawn after that row, of one page, and its last row."""
+    acts = connection.execute(
+        select(audit.c.seq, audit.c.action, audit.c.target)
+        .where(audit.c.seq > sequence)
+        .order_by(audit.c.seq)
+        .limit(PAGE)
+    ).all()
+    ids = [a.target.removeprefix("consent:") for a in acts if a.action == "consent.withdraw"]
+    found = []
+    if ids:
+        rows = connection.execute(
+            select(consents).where(
+                consents.c.id.in_(ids),
+                consents.c.call_id.is_(None),
+                consents.c.purpose == "recording",
+                consents.c.state == ConsentState.WITHDRAWN.value,
+            )
+        )
+        found = [Revoked(r.id, r.tenant_id, r.subject, r.actor or "callguard") for r in rows]
+    return (acts[-1].seq if acts else sequence), found
+
+
+class Revocations:
+    """Heeds them for the calls that go on."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._read_up_to = 0
+        self._before: list[Revoked] = []
+
+    def load(self, connection: Connection) -> None:
+        """What was withdrawn before is heeded by each call as it is answered."""
+        self._read_up_to = newest_act(connection)
+
+    async def follow(self) -> None:
+        """Each is heeded twice: a call that read the ledger just before may have been answered
+        meanwhile. Raises what a read raises."""
+        again, self._before = self._before, []
+        for revoked in again:
+            await self._heed(revoked)
+        while True:
+            newer = partial(revoked_after, sequence=self._read_up_to)
+            read_up_to, found = await self._gate.database.read(newer)
+            for revoked in found:
+                await self._heed(revoked)
+            self._before += found
+            if read_up_to == self._read_up_to:
+                return
+            self._read_up_to = read_up_to
+
+    async def _heed(self, revoked: Revoked) -> None:
+        for pbx, uniqueid, told in self._gate.told.all():
+            of_them = (told.tenant, told.subject) == (revoked.tenant, revoked.subject)
+            if of_them and told.may_be_recorded:
+                # It is silent from here on, whatever becomes of the rest.
+                self._gate.told.withdraw(pbx, uniqueid)
+                self._note(revoked, pbx, uniqueid, told)
+                await self._stop(told, uniqueid)
+
+    def _note(self, revoked: Revoked, pbx: str, uniqueid: str, told: Told) -> None:
+        at = self._gate.clock.now()
+        row = {
+            "id": str(uuid7(at)),
+            "tenant_id": told.tenant,
+            "call_id": told.call_id,
+            "subject": told.subject,
+            "purpose": "recording",
+            "state": ConsentState.WITHDRAWN.value,
+            "pbx": pbx,
+            "channel_uniqueid": uniqueid,
+            "proof": f"consent:{revoked.id}",
+            "actor": revoked.actor,
+            "at": at,
+            "expires_at": expires_at(at, days_kept(self._gate.tenants.get(told.tenant), "consent")),
+        }
+        self._gate.journal.post(Row(consents, row))
+
+    async def _stop(self, told: Told, uniqueid: str) -> None:
+        """Those of their own call, and on their own channel; of others they are only silent while
+        they hear this one."""
+        call = await self._gate.recall(told.call_id)
+        log.info("withdrawn_elsewhere", call=told.call_id)
+        if call is None:
+            return
+        for recording in self._gate.recordings.in_progress(call, uniqueid):
+            if recording.call_id == told.call_id or recording.channel_uniqueid == uniqueid:
+                await self._gate.recordings.stop(recording)
