@@ -1,11 +1,38 @@
 """Identifiers of calls, recordings and rows: UUIDv7 (RFC 9562, section 5.7).
 
-They sort by time of making and carry nothing of the number, the tenant or the content.
+They sort by time of making, those that one process makes in one millisecond by their order too
+(section 6.2, method 1), and carry nothing of the number, the tenant or the content.
 """
 
 import os
+import threading
 from datetime import datetime
 from uuid import UUID
+
+
+_FIRST = 0x3FF
+"""The first id of a millisecond leaves room for some three thousand after it."""
+
+_LAST = 0xFFF
+
+
+class _Order:
+    """Where the ids of one millisecond stand: the twelve bits after it count up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._milliseconds = -1
+        self._place = 0
+
+    def place(self, milliseconds: int, first: int) -> int:
+        with self._lock:
+            again = milliseconds == self._milliseconds
+            self._place = min(self._place + 1, _LAST) if again else first
+            self._milliseconds = milliseconds
+            return self._place
+
+
+_order = _Order()
 
 
 def uuid7(now: datetime, entropy: bytes | None = None) -> UUID:
@@ -20,6 +47,9 @@ def uuid7(now: datetime, entropy: bytes | None = None) -> UUID:
     if not 0 <= milliseconds < 1 << 48:
         raise ValueError("the time does not fit a UUIDv7")
     value = milliseconds << 80 | int.from_bytes(random, "big")
+    if entropy is None:
+        place = _order.place(milliseconds, value >> 64 & _FIRST)
+        value = value & ~(0xFFF << 64) | place << 64
     value &= ~(0xF << 76 | 0x3 << 62)
     value |= 0x7 << 76 | 0x2 << 62
     return UUID(int=value)

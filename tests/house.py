@@ -143,7 +143,7 @@ def furnish(folder: Path, **tenant: object) -> tuple[Settings, age.Identity]:
             NewTenant(
                 "acme",
                 "Acme",
-                TenantSettings.model_validate({"purpose": "service", **tenant}),
+                TenantSettings.model_validate({"purpose": "service", "late_s": 0, **tenant}),
                 OwnKey("pq", new.recipient, new.wrapped),
                 recipients=[str(outside.recipient)],
                 numbers=[DID],

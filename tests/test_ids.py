@@ -36,6 +36,12 @@ def test_two_ids_of_one_moment_differ() -> None:
     assert uuid7(NOON) != uuid7(NOON)
 
 
+def test_ids_of_one_moment_sort_by_the_order_of_their_making() -> None:
+    made = [str(uuid7(NOON)) for _ in range(3_000)]
+    assert made == sorted(made)
+    assert len({*made, *(str(uuid7(NOON)) for _ in range(3_000))}) == 6_000
+
+
 @pytest.mark.parametrize("size", [0, 9, 11])
 def test_entropy_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match=f"{size} bytes"):

@@ -12,10 +12,6 @@ from callguard.consent.notice import Played, heard_whole
 from callguard.consent.states import ConsentState
 from callguard.tenants.tenant import TenantSettings
 
-LATE_S = 1.5
-"""How long a no may come after a notice was heard whole. A yes or no that was asked for has the
-tenant's own ``answer_s``."""
-
 PROMPTS = {Mode.NOTICE: "notice", Mode.NOTICE_OR_REFUSE: "notice-refuse", Mode.ASK: "ask"}
 """What is said in each mode that says anything."""
 
@@ -102,9 +98,19 @@ TABLE: dict[tuple[Mode, Phase], _Row] = {
     (Mode.PRIOR, Phase.START): _AT_ONCE,
     (Mode.NOTICE, Phase.START): _SPEAKS,
     (Mode.NOTICE, Phase.TELLING): {
-        Event.WHOLE: Outcome.GRANTED,
+        Event.WHOLE: Move.LISTEN,
         Event.OPT_OUT: Outcome.OPTED_OUT,
         **_UNTOLD,
+    },
+    (Mode.NOTICE, Phase.LISTENING): {
+        Event.SILENCE: Outcome.GRANTED,
+        Event.OPT_OUT: Outcome.OPTED_OUT,
+        Event.REFUSE: Outcome.REFUSED,
+        # Nothing else was offered, so nothing else was meant.
+        Event.ACCEPT: Outcome.GRANTED,
+        Event.OTHER: Outcome.GRANTED,
+        **_HELD,
+        **_GONE,
     },
     (Mode.NOTICE_OR_REFUSE, Phase.START): _SPEAKS,
     (Mode.NOTICE_OR_REFUSE, Phase.TELLING): {Event.WHOLE: Move.LISTEN, **_NO, **_UNTOLD},
@@ -174,9 +180,10 @@ def step(dialogue: Dialogue, event: Event) -> tuple[Dialogue, Action]:
             again = replace(dialogue, phase=Phase.TELLING, told=dialogue.told + 1)
             return again, Tell(PROMPTS[dialogue.mode], escapes(dialogue.mode, dialogue.settings))
         case Move.LISTEN:
+            listening = replace(dialogue, phase=Phase.LISTENING)
             asked = dialogue.mode is Mode.ASK
-            seconds = dialogue.settings.answer_s if asked else LATE_S
-            return replace(dialogue, phase=Phase.LISTENING), Listen(seconds)
+            seconds = dialogue.settings.answer_s if asked else dialogue.settings.late_s
+            return (listening, Listen(seconds)) if seconds else step(listening, Event.SILENCE)
         case end:
             return dialogue, end
 
@@ -245,6 +252,6 @@ def _in_words(mode: Mode, then: Then) -> str:
         case Move.TELL:
             return f"play `{PROMPTS[mode]}`"
         case Move.LISTEN:
-            return "listen for `answer_s`" if mode is Mode.ASK else f"listen for {LATE_S:g} s"
+            return f"listen for `{'answer_s' if mode is Mode.ASK else 'late_s'}`"
         case outcome:
             return outcome.value

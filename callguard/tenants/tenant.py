@@ -41,7 +41,8 @@ class TenantSettings(BaseModel):
     after a ``notice``, after a ``notice_or_refuse`` in which ``refuse_digit`` says no, or after an
     ``ask`` in which ``accept_digit`` says yes. A question is put again ``ask_repeats`` times when
     no answer came within ``answer_s`` seconds of its end; ``barge_in`` is whether a yes counts
-    that came before its end (a no always does). ``on_refusal`` is what follows a no. A yes
+    that came before its end (a no always does); ``late_s`` is how long a no may come after the
+    end of a notice. ``on_refusal`` is what follows a no. A yes
     is good for further calls for ``remember_days``. ``agent_codes`` and ``subject_codes`` are the
     feature codes that each of them may press. ``beep_s`` is the time between two tones, where
     a rule demands them.
@@ -66,6 +67,7 @@ class TenantSettings(BaseModel):
     opt_out_digit: Digit = "9"
     ask_repeats: Annotated[int, Field(ge=0, le=5)] = 1
     answer_s: Annotated[float, Field(ge=1, le=30)] = 5.0
+    late_s: Annotated[float, Field(ge=0, le=5)] = 1.5
     barge_in: bool = False
     remember_days: Annotated[int, Field(ge=0, le=3_650)] = 0
     agent_codes: tuple[AgentCode, ...] = ("pause", "resume", "stop", "withdraw", "optout")

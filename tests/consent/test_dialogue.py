@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callguard.consent.dialogue import (
-    LATE_S,
     TABLE,
     Action,
     Dialogue,
@@ -64,8 +63,7 @@ def test_every_mode_that_speaks_knows_what_can_happen_in_each_phase() -> None:
     for mode in SPEAKING:
         assert set(TABLE[mode, Phase.START]) == {BEGUN, Event.MACHINE}
         assert playing <= set(TABLE[mode, Phase.TELLING])
-        if mode is not Mode.NOTICE:
-            assert set(TABLE[mode, Phase.LISTENING]) == listening
+        assert set(TABLE[mode, Phase.LISTENING]) == listening
 
 
 ENDS: dict[Mode, dict[tuple[Event, ...], Outcome]] = {
@@ -73,12 +71,17 @@ ENDS: dict[Mode, dict[tuple[Event, ...], Outcome]] = {
     Mode.SILENT: {(): Outcome.GRANTED},
     Mode.PRIOR: {(): Outcome.GRANTED},
     Mode.NOTICE: {
-        (HEARD,): Outcome.GRANTED,
+        (HEARD, SILENCE): Outcome.GRANTED,
+        (HEARD, YES): Outcome.GRANTED,
+        (HEARD, OTHER): Outcome.GRANTED,
+        (HEARD, NO): Outcome.REFUSED,
+        (HEARD, OPT_OUT): Outcome.OPTED_OUT,
+        (HEARD, HUNG_UP): Outcome.INCOMPLETE,
         (CUT,): Outcome.INCOMPLETE,
         (HUNG_UP,): Outcome.INCOMPLETE,
         (MISSING,): Outcome.INCOMPLETE,
         (OPT_OUT,): Outcome.OPTED_OUT,
-        (HELD, HEARD): Outcome.GRANTED,
+        (HELD, HEARD, SILENCE): Outcome.GRANTED,
         (HELD, HELD): Outcome.INCOMPLETE,
         (HELD, OPT_OUT): Outcome.OPTED_OUT,
         (YES,): Outcome.INCOMPLETE,
@@ -155,7 +158,10 @@ def test_a_machine_is_asked_nothing_and_consents_to_nothing() -> None:
 
 def test_a_question_is_listened_to_for_the_tenants_time_and_a_notice_shortly() -> None:
     assert goes(Mode.ASK, HEARD)[-1] == Listen(7)
-    assert goes(Mode.NOTICE_OR_REFUSE, HEARD)[-1] == Listen(LATE_S)
+    for mode in (Mode.NOTICE, Mode.NOTICE_OR_REFUSE):
+        assert goes(mode, HEARD)[-1] == Listen(1.5)
+        at_once = Dialogue(mode, settings(late_s=0), Phase.TELLING, told=1)
+        assert step(at_once, HEARD)[1] is Outcome.GRANTED
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,7 @@ def test_whatever_happens_it_ends_and_is_granted_only_by_what_the_mode_demands(
     assert tellings <= repeats + 1
     assert not {CUT, HUNG_UP, MISSING} & set(happened[:-1])
     if action is Outcome.GRANTED:
-        heard = happened[-1] is HEARD if mode is Mode.NOTICE else HEARD in happened[-2:]
+        heard = HEARD in happened[-2:]
         assert heard or (mode is Mode.ASK and happened[-1] is YES)
         assert mode is not Mode.ASK or happened[-1] is YES
         assert not {NO, OPT_OUT} & set(happened)

@@ -143,6 +143,7 @@ PLAIN: dict[str, object] = {
     "opt_out_digit": "9",
     "ask_repeats": 1,
     "answer_s": 5,
+    "late_s": 1.5,
     "barge_in": False,
     "remember_days": 0,
     "language": "en",

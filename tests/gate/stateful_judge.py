@@ -7,7 +7,7 @@ from typing import Any
 
 from callguard.storage.schema import consents, recording_events, recordings
 from tests.gate.stateful_world import DELAY_S, World
-from tests.harness.hearing import heard_by, spoken_into
+from tests.harness.hearing import connected_with
 from tests.harness.playbook import SPOOL
 from tests.harness.recorder import Recorder
 from tests.house import House
@@ -56,6 +56,7 @@ class Judge:
         self._world = world
         self._base = base
         self._recorders = world.pbx.asterisk.media.recorders
+        self._names = world.names
         self._consents = home.rows(consents)
         self._events = home.rows(recording_events)
         self._recordings = {row["spool_name"]: row for row in home.rows(recordings)}
@@ -107,7 +108,12 @@ class Judge:
 
     def wrong(self) -> list[str]:
         """Everything that should not have been."""
-        return [*self._unconsented(), *self._heard_in_pauses(), *self._incomplete()]
+        return [
+            *self._unconsented(),
+            *self._connected_loud(),
+            *self._heard_in_pauses(),
+            *self._incomplete(),
+        ]
 
     def _unconsented(self) -> Iterable[str]:
         blind = self.blind()
@@ -124,6 +130,28 @@ class Judge:
                             f"{heard.channel} was heard without consent in {whose} recording on "
                             f"{recorder.channel.name} from {since:.3f} to {until:.3f}"
                         )
+
+    def _connected_loud(self) -> Iterable[str]:
+        """Whoever came through the gate was silenced before they were connected, or was not
+        connected: with or without a manager connection, as long as callguard lived."""
+        notes = self._world.pbx.asterisk.notes
+        for channel in {note.channel for note in notes if note.kind == "agi_ended"}:
+            mine = [note for note in notes if note.channel == channel]
+            asked = [n.at for n in mine if n.kind == "agi" and self._announces(n.detail)]
+            bridged = [note.at for note in mine if note.kind == "bridged"]
+            if not asked or not bridged or bridged[0] < asked[0]:
+                continue
+            alive = not any(a <= bridged[0] and b >= asked[0] for a, b in self._world.down)
+            for recorder in filter(is_ours, self._recorders) if alive else ():
+                for heard in recorder.heard:
+                    if (heard.channel, heard.since) == (channel, bridged[0]) and heard.outside:
+                        now = heard.since, heard.until
+                        if without([now], self.consented(heard.uniqueid))[:1] == [now]:
+                            yield f"{channel} was connected while it was heard, without consent"
+
+    @staticmethod
+    def _announces(url: str) -> bool:
+        return "/answered?" in url or "/inbound?" in url
 
     def _heard_in_pauses(self) -> Iterable[str]:
         blind = self.blind()
@@ -149,8 +177,25 @@ class Judge:
             if row["state"] == "erasing" and (row["header"] or row["wrapped_file_key"]):
                 yield f"recording {row['id']} can still be opened"
         for row in self._consents:
-            if row["state"] == "granted" and row["call_id"] and not (row["mode"] and row["rules"]):
-                yield f"consent {row['id']} has no evidence: {row}"
+            if row["state"] == "granted" and row["call_id"] and not self._was_given(row):
+                yield f"consent {row['id']} is not borne out: {row}"
+
+    def _was_given(self, row: dict[str, Any]) -> bool:
+        """Whether what the ledger says was said and pressed is what the simulator played, and
+        enough for its mode."""
+        if row["mode"] == "silent":
+            return bool(row["rules"])
+        if row["mode"] == "prior":
+            return str(row["proof"]).startswith("consent:")
+        played = [
+            heard
+            for heard in self._world.pbx.asterisk.media.heard
+            if heard.channel == self._names.get(row["channel_uniqueid"])
+            and heard.prompt.rpartition("/")[2].startswith(("notice", "ask"))
+        ]
+        if row["mode"] == "ask" and row["answer"] == "1":
+            return any(heard.whole or heard.result == ord("1") for heard in played)
+        return row["mode"] != "ask" and any(heard.whole for heard in played)
 
 
 def muted_wrongly(world: World, judge: Judge, now: float) -> list[str]:
@@ -162,9 +207,9 @@ def muted_wrongly(world: World, judge: Judge, now: float) -> list[str]:
         if not recorder.running or not is_ours(recorder):
             continue
         channel = recorder.channel
-        heard = heard_by(channel) | spoken_into(channel)
+        heard = connected_with(channel) | {channel}
         linked = {c for c in asterisk.channels if c.linkedid == channel.linkedid}
-        if any(c.bridge is None or len(c.bridge.channels) < 2 for c in linked) or not heard:
+        if any(c.bridge is None or len(c.bridge.channels) < 2 for c in linked):
             continue
         outside = [c for c in heard if not asterisk.is_agent(c)]
         consented = all(

@@ -44,7 +44,7 @@ class World:
     """From when to when callguard did not run."""
     _running: asyncio.Task[None] | None = None
     _locker: sqlite3.Connection | None = None
-    _acts: list[asyncio.Task[Any]] = field(default_factory=list)
+    _acts: list[tuple[Service, asyncio.Task[Any]]] = field(default_factory=list)
 
     # --- callguard itself ---------------------------------------------------------------------
 
@@ -109,12 +109,21 @@ class World:
         for channel in list(self.pbx.asterisk.channels):
             channel.hang_up(16)
         await self.pbx.asterisk.until(lambda: not self.pbx.asterisk.channels, "end of all calls")
-        await asyncio.gather(*self._acts)
+        done = await asyncio.gather(*(doing for _, doing in self._acts), return_exceptions=True)
+        for (service, _), outcome in zip(self._acts, done, strict=True):
+            # What the end of a process cut short may have failed.
+            if service is self.service and isinstance(outcome, BaseException):
+                raise outcome
         assert self.service is not None
         async with asyncio.timeout(120):
             while self.service.recorder.in_progress():
                 await asyncio.sleep(0.5)
         await asyncio.sleep(5)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The name of every channel that there was, by its Uniqueid."""
+        return {c.uniqueid: c.name for c in self.pbx.asterisk.everyone}
 
     # --- who is there -------------------------------------------------------------------------
 
@@ -293,7 +302,7 @@ async def _asks(world: World, one: int, two: int) -> None:
     call = _pick(one, calls)
     if call is not None:
         doing = act(service.gate, call, ACTS[two % len(ACTS)], ("page", "api")[one % 2])
-        world._acts.append(asyncio.create_task(doing))
+        world._acts.append((service, asyncio.create_task(doing)))
 
 
 async def _loses_ami(world: World, one: int, two: int) -> None:

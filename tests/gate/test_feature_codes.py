@@ -194,14 +194,8 @@ async def test_a_code_for_a_call_that_is_none_is_counted_and_does_nothing(tmp_pa
         for call_id in ("", "x", unknown, ended):
             said = await ask(home.pbx, f"feature?pbx=asterisk&call={call_id}&action=optout")
             assert said == [FAILED]
-        said = await ask(home.pbx, f"feature?pbx=asterisk&call={unknown}&action=withdraw")
-        assert said == [
-            'GET VARIABLE "CALLGUARD_MONITOR"',
-            'EXEC "StopMixMonitor" "1"',
-            FAILED,
-        ]
         faults, wishes = home.service.gate.counts.faults, home.rows(opt_outs)
-    assert faults == {"feature_without_call": 5}
+    assert faults == {"feature_without_call": 4}
     assert wishes == []
 
 
@@ -301,3 +295,19 @@ async def test_whoever_was_told_in_another_call_is_the_subject_here_too(tmp_path
         readable = [row["id"] for row in rows if row["header"] is not None]
     assert (recorded, len(rows), readable) == (True, 2, [])
     assert len(told(call, UNCHANGED)) == 2
+
+
+@virtual_time
+async def test_what_is_recorded_on_a_channel_ends_though_nothing_is_known_of_its_call(
+    tmp_path: Path,
+) -> None:
+    async with conversing(tmp_path) as (home, call):
+        call.side("party").variables.set("CALLGUARD_CALL", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
+        await call.presses("*94", by="party")
+        assert is_recorded(call)
+        await call.presses("*93", by="party")
+        assert not is_recorded(call)
+        await call.hangs_up("party")
+        await call.ended()
+        assert await sealed_seconds(home) < 5
+    assert len(told(call, FAILURE_BEEP)) == 2

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from callguard.consent.dialogue import LATE_S
 from callguard.storage.schema import opt_outs
 from tests.gate.asked import (
     RATE,
@@ -56,6 +55,9 @@ HUNG_UP = [
     for prompt, wish in PROMPT.items()
     for where, at in POINTS.items()
 ]
+
+LATE_S = 1.5
+"""The tenant's ``late_s`` (tests/gate/asked.py)."""
 
 OPTED_OUT = [
     Play(
@@ -118,6 +120,15 @@ DECLINED = ("en/notice-refuse", "en/refused")
 QUESTIONS: list[Play] = [
     Play("nothing to say", {"record": False}, (), None),
     Play("notice: heard", NOTICE, (hears("notice"),), GRANTED, ("en/notice",)),
+    Play(
+        "notice: a late opt-out",
+        NOTICE,
+        (hears("notice"), presses("9", after=LATE_S - 0.1), hears("optout-done")),
+        REFUSED,
+        ("en/notice", "en/optout-done"),
+        answer="9",
+        ends=True,
+    ),
     Play(
         "notice: another digit does not cut it",
         NOTICE,

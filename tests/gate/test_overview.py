@@ -15,6 +15,9 @@ async def test_a_live_call_is_told_masked_and_gone_when_it_ends(tmp_path: Path) 
         await call.hears_all(NOTICE)
         await call.talk(seconds=1)
         busy = await home.service.overview.status()
+        # As where its first channel passed the conversation on and is gone.
+        home.service.gate.calls.end("asterisk", call.channel.uniqueid)
+        still = await home.service.overview.live_calls()
         await call.hangs_up("party")
         await call.ended()
         await home.settled()
@@ -26,6 +29,7 @@ async def test_a_live_call_is_told_masked_and_gone_when_it_ends(tmp_path: Path) 
     (live,) = busy.calls
     assert (live.tenant, live.purpose, live.recording) == ("acme", "service", "recorded")
     assert live.subject == "+44********23"
+    assert still == busy.calls
     assert busy.recordings_in_progress == 1
     assert after.calls == ()
     assert (after.sealed_total, after.sealing_backlog) == (1, 0)

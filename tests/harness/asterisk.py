@@ -72,6 +72,8 @@ class SimulatedAsterisk:
         self.cdr_mappings = dict(cdr_mappings or {"linkedid": "LinkedID", "sequence": "Sequence"})
         self.interpreter = Interpreter(self, dialplan, APPLICATIONS)
         self.channels: list[Channel] = []
+        self.everyone: list[Channel] = []
+        """The living channels, and all that there ever were."""
         self.invites: list[Invite] = []
         self.notes: list[Note] = []
         self.logs: list[tuple[str, str]] = []
@@ -165,6 +167,7 @@ class SimulatedAsterisk:
         channel = Channel(name, uniqueid, linkedid or uniqueid, context, exten)
         channel.created = self.clock.epoch()
         self.channels.append(channel)
+        self.everyone.append(channel)
         return channel
 
     def announce_channel(self, channel: Channel) -> None:

@@ -28,8 +28,13 @@ def talks(channel: Channel) -> bool:
 
 
 def heard_by(channel: Channel) -> set[Channel]:
-    """Everybody whose sound Asterisk writes to a channel: from its bridge, and from what lies
-    behind the Local channels in it; before a bridge, from the one that it dials."""
+    """Everybody whose sound Asterisk writes to a channel."""
+    return {other for other in connected_with(channel) if talks(other)}
+
+
+def connected_with(channel: Channel) -> set[Channel]:
+    """The parties in its bridge, and those behind the Local channels in it, whether they speak or
+    not; before a bridge, the one that it dials."""
     found: set[Channel] = set()
     seen, todo = {channel}, [channel]
     while todo:
@@ -44,7 +49,7 @@ def heard_by(channel: Channel) -> set[Channel]:
             if other.other_half is not None:
                 seen.add(other.other_half)
                 todo.append(other.other_half)
-            elif talks(other):
+            else:
                 found.add(other)
     return found
 

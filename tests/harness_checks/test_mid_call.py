@@ -100,3 +100,71 @@ async def test_recordings_are_muted_each_by_itself_or_all_at_once(tmp_path: Path
         await call.ended()
         assert spans(pbx, 0) == [("agent1-1", 0, 2), ("carrier-2", 0, 2)]
         assert spans(pbx, 1) == [("agent1-1", 0, 3), ("carrier-2", 0, 1), ("carrier-2", 2, 3)]
+
+
+@virtual_time
+async def test_who_is_heard_after_an_attended_transfer_in_a_conference_and_behind_local_channels(
+    tmp_path: Path,
+) -> None:
+    async with here(tmp_path) as pbx:
+        first = await connected(pbx)
+        second = pbx.dials("agent1", SECOND, context="unguarded")
+        third = await pbx.leg(SECOND)
+        await third.answers(after=0)
+        await first.talk(1)
+        await first.leg("agent").attended_transfer(second)
+        await asyncio.sleep(1)
+        assert {c.linkedid for c in pbx.asterisk.channels} == {first.channel.linkedid}
+        await third.hangs_up()
+        await first.ended()
+        assert spans(pbx) == [
+            ("agent1-1", 0, 1),
+            ("carrier-2", 0, 1),
+            ("carrier-2", 1, 2),
+            ("carrier-4", 1, 2),
+        ]
+
+        kept = pbx.dials("agent1", f"kept{FIRST}", context="unguarded")
+        far = await pbx.leg(FIRST)
+        await far.answers(after=0)
+        await kept.is_connected()
+        recorder = pbx.records(kept)
+        await asyncio.sleep(1)
+        await far.holds()
+        await asyncio.sleep(1)
+        await kept.hangs_up()
+        await asyncio.sleep(1)
+        heard = {each.channel: each.until - each.since for each in pbx.heard(recorder)}
+        assert heard == {kept.channel.name: 2, far.channel.name: 1}
+
+        legs = [pbx.dials(name, "600") for name in ("agent1", "agent2", "carrier")]
+        await asyncio.sleep(1)
+        recorder = pbx.records(legs[0])
+        await asyncio.sleep(1)
+        await legs[2].hangs_up()
+        await asyncio.sleep(1)
+        lengths = sorted(each.until - each.since for each in pbx.heard(recorder))
+        assert (lengths, [e.outside for e in pbx.heard(recorder)].count(True)) == ([1, 2, 2], 1)
+        for leg in legs[:2]:
+            await leg.hangs_up()
+
+
+@virtual_time
+async def test_whoever_is_parked_is_heard_by_nobody_until_they_are_fetched(tmp_path: Path) -> None:
+    async with here(tmp_path) as pbx:
+        calls = [await connected(pbx)]
+        assert await calls[0].leg("agent").parks() == 701
+        calls.append(await connected(pbx, SECOND))
+        assert await calls[1].leg("agent").parks() == 702
+        await asyncio.sleep(1)
+        agent = pbx.dials("agent2", "702")
+        await asyncio.sleep(1)
+        for leg in (agent, calls[0].leg("party")):
+            await leg.hangs_up()
+        await asyncio.sleep(1)
+        assert {name for name, _, _ in spans(pbx, 0)} == {"carrier-2"}
+        assert spans(pbx, 1) == [
+            ("agent2-5", 1, 2),
+            ("carrier-4", 0, 1),
+            ("carrier-4", 1, 2),
+        ]

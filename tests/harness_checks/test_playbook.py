@@ -29,7 +29,7 @@ async def test_an_allowed_call_hears_the_notice_and_only_the_conversation_is_rec
         outcome = await call.ended()
     outbound, answered = server.requests
     assert outbound.startswith("outbound?pbx=asterisk&number=%2B4930123456&tenant=acme&")
-    assert outbound.endswith("&purpose=service&dialler=&debt=&campaign=&agent=PJSIP%2Fagent1")
+    assert outbound.endswith("&purpose=service&dialler=&from=&debt=&campaign=&agent=PJSIP%2Fagent1")
     assert answered == "answered?pbx=asterisk&call=0190-call"
     assert (outcome.carrier_invited, outcome.connected, outcome.hangup_cause) == (True, True, 16)
     assert outcome.recorded_samples == 4 * 8000
@@ -55,7 +55,7 @@ async def test_who_dials_and_about_which_debt_is_told_to_the_gate(tmp_path: Path
         await call.expect_verdict("allow")
         await call.hangs_up("agent")
         await call.ended()
-    query = "dialler=machine&debt=loan%2012%2F7&campaign=may%202026&agent=PJSIP%2Fagent1"
+    query = "dialler=machine&from=&debt=loan%2012%2F7&campaign=may%202026&agent=PJSIP%2Fagent1"
     assert server.requests[0].endswith(query)
 
 

@@ -45,7 +45,7 @@ FORWARDED_TO, FORWARDED_PAST_TO = "12025550196", "12025550197"
 PAST, PAST_NUMBER = "902", "12025550195"
 """A short way past the gate, for whoever transfers by code."""
 EMERGENCY = "911"
-INSIDE, ROOM, PARK, PARKED = "901", "800", "700", "701"
+INSIDE, ROOM, OTHER_ROOM, PARK, PARKED = "901", "800", "801", "700", "701"
 TAP = "*81"
 """The code by which an agent starts a recording of the operator's own on the other's channel."""
 
@@ -82,9 +82,9 @@ exten => {PAST},1,Dial(PJSIP/{PAST_NUMBER}@carrier,30,T)
  same => n,Hangup()
 exten => {INSIDE},1,Dial(PJSIP/agent2,30)
  same => n,Hangup()
-exten => {ROOM},1,Answer()
+exten => _80X,1,Answer()
  same => n,Set(CONFBRIDGE(user,quiet)=yes)
- same => n,ConfBridge(room)
+ same => n,ConfBridge(${{EXTEN}})
  same => n,Hangup()
 
 [lab-rogue]
@@ -283,9 +283,9 @@ class Played:
         return self._ends[scene].result()
 
 
-def heard_for(wav: Wav, tone: float) -> float:
-    """For how many seconds a tone is on a recording."""
-    return sum(b - a for a, b in audio.heard(wav.samples[0], wav.rate, tone))
+def heard_for(wav: Wav, tone: float, *, window: float = 0.1) -> float:
+    """For how many seconds a tone is on a recording, in windows of so many."""
+    return sum(b - a for a, b in audio.heard(wav.samples[0], wav.rate, tone, window=window))
 
 
 def gap(wav: Wav, tone: float) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from tests.lab.switchboard import (
     MUSIC,
     NEW,
     NOTICE,
+    OTHER_ROOM,
     PARK,
     PARKED,
     ROOM,
@@ -66,6 +67,21 @@ def a_conference_of_three(board: Switchboard) -> Recorded:
     wait(TALK_S)
     first.hang_up()
     return Recorded(board.recorded("12025550121"), board.events_of("12025550121"), first.hears(NEW))
+
+
+def put_through_into_a_conference(board: Switchboard) -> Recorded:
+    """One who agreed takes the agent's place in a conference with one who refused."""
+    agent, first = board.connect("12025550127")
+    wait(TALK_S)
+    second, _ = board.refuse("12025550128")
+    second.transfer(OTHER_ROOM)
+    inside = board.agent.call(OTHER_ROOM)
+    eventually(lambda: inside.hears(NEW) > 0)
+    agent.transfer_to(inside)
+    eventually(lambda: first.hears(NEW) > 0)
+    wait(TALK_S)
+    first.hang_up()
+    return Recorded(board.recorded("12025550127"), board.events_of("12025550127"), first.hears(NEW))
 
 
 def parked_and_fetched(board: Switchboard) -> Recorded:
@@ -124,6 +140,7 @@ def played(board: Switchboard) -> Played:
         board,
         [
             a_conference_of_three,
+            put_through_into_a_conference,
             parked_and_fetched,
             held_with_music,
             forwarded_to_one_who_is_told,
@@ -144,6 +161,16 @@ def test_a_conference_is_silent_while_one_who_refused_is_in_it(played: Played) -
     assert wav.seconds - again == pytest.approx(TALK_S, abs=CLOSE_S)
     assert heard_for(wav, AGENT) > 2 * TALK_S
     assert recorded.kinds[-2:] == ["silenced", "heard"]
+
+
+def test_whoever_is_put_through_into_a_conference_is_there(played: Played) -> None:
+    """Asterisk tells of no channel that enters it: the agent's place is taken."""
+    recorded: Recorded = played.of(put_through_into_a_conference)
+
+    assert recorded.met > TALK_S - 0.2
+    print(f"on record before it was silent: {heard_for(recorded.wav, NEW) * 1000:.0f} ms")
+    assert heard_for(recorded.wav, NEW) <= CLOSE_S
+    assert recorded.kinds[-1] == "silenced"
 
 
 def test_a_parked_call_goes_on(played: Played) -> None:

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import Row, select
 
 from callguard.recording import age, recorder
+from callguard.recording.events import Kind, RecordingEvent, as_row
 from callguard.recording.keys import KeyStoreError, unwrap_file_key
-from callguard.recording.recorder import Recorder, read_open
+from callguard.recording.recorder import OpenRecording, Recorder, read_open
 from callguard.recording.spool import Spool
-from callguard.storage.schema import recordings
+from callguard.storage.schema import recording_events, recordings
 from callguard.tenants.store import NewTenant
 from callguard.tenants.tenant import TenantSettings
 from tests.recording.conftest import CALL_ID, MASTER, House, own_key
@@ -160,3 +161,55 @@ async def test_a_tenant_with_only_outside_keys_is_recorded_for_them(house: House
     assert age.unwrap(age.parse_header(row.header), [outside]) == unwrap_file_key(
         MASTER, row.wrapped_file_key, row.id
     )
+
+
+def events(house: House) -> list[tuple[str, str]]:
+    with house.database.reading() as connection:
+        found = connection.execute(select(recording_events).order_by(recording_events.c.id))
+        return [(row.kind, row.by) for row in found]
+
+
+async def test_what_somebody_wished_is_taken_up_by_the_next_process(house: House) -> None:
+    """Of each recording the last wish holds."""
+    wishes: dict[str, tuple[Kind, ...]] = {
+        "nothing": ("started", "silenced"),
+        "paused": ("resumed", "paused", "heard"),
+        "resumed": ("paused", "resumed"),
+        "stopped": ("paused", "stopped"),
+    }
+    ids = {}
+    for name, kinds in wishes.items():
+        opened = await house.recorded(b"\x00\x01")
+        ids[name] = opened.id
+        for kind in kinds:
+            house.clock.advance(1)
+            told = RecordingEvent(opened.id, CALL_ID, "acme", kind, "agent", house.clock.now())
+            await house.journal.insert(as_row(told, 30))
+    house.restart()
+    assert [n for n, id_ in ids.items() if house.recorder.is_paused(id_)] == ["paused"]
+    assert list(house.recorder.to_stop) == [ids["stopped"]]
+    house.recorder.done(ids["paused"])
+    assert not house.recorder.is_paused(ids["paused"])
+
+
+async def test_a_recording_of_a_paused_conversation_begins_paused_durably(house: House) -> None:
+    path = await house.recorder.begin(house.tenant(), CALL_ID, "east", "1.1", paused=True)
+    assert path is not None
+    opened = house.recorder.by_file(path)
+    assert opened is not None
+    assert house.recorder.is_paused(opened.id)
+    assert events(house) == [("paused", "callguard")]
+    house.restart()
+    assert house.recorder.is_paused(opened.id)
+
+
+async def test_who_follows_a_recording_hears_that_it_was_closed(house: House) -> None:
+    opened = await house.recorded(b"\x00\x01")
+    assert not opened.running
+    known = house.recorder.running(opened.spool_name, "0x1")
+    closed: list[OpenRecording] = []
+    house.recorder.on_done = closed.append
+    house.recorder.done(opened.id)
+    house.recorder.done(opened.id)
+    assert closed == [known] == [replace(opened, running=True, monitor="0x1")]
+    assert house.recorder.running(opened.spool_name, "0x2") is None
