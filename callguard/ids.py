@@ -9,7 +9,6 @@ import threading
 from datetime import datetime
 from uuid import UUID
 
-
 _FIRST = 0x3FF
 """The first id of a millisecond leaves room for some three thousand after it."""
 

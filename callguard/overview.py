@@ -11,6 +11,7 @@ from callguard.agi.server import AgiServer
 from callguard.cdr.keeper import CallRecordKeeper
 from callguard.clock import Clock
 from callguard.consent.tenant_prompts import prompt_alarms
+from callguard.gate.backstop import Backstop
 from callguard.gate.call_back import CallBack
 from callguard.gate.callbook import Call
 from callguard.gate.lease import Lease
@@ -55,6 +56,7 @@ class Overview:
     sealer: Sealer
     spool: Spool
     lease: Lease
+    backstop: Backstop
     call_back: CallBack
     agi: AgiServer
     daily_purge: DailyPurge
@@ -125,6 +127,7 @@ class Overview:
         alarms = [*self.standing_alarms, *self.gate.tenants.faults]
         alarms += prompt_alarms(self.gate.prompts, self.gate.tenants.all())
         alarms += self.gate.recordings.alarms
+        alarms += self.backstop.alarms
         for pbx in self.pbxs.values():
             if pbx.session.state != "up":
                 alarms.append(f"{pbx.name}: the manager connection is down: {pbx.session.reason}")

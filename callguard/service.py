@@ -261,6 +261,7 @@ class Service:
             self.sealer,
             self.spool,
             self.lease,
+            self.backstop,
             self.call_back,
             self.agi,
             self.daily_purge,
@@ -453,6 +454,12 @@ class Service:
             alarms.append("the database can be read by other users of this machine")
         if not self.spool.is_in_memory():
             alarms.append(f"the spool {self.spool.folder} is on a disk: plaintext reaches it")
+        alarms += [
+            f"{pbx.name}: no trunks are named, so only those whose lines a tenant names count as "
+            "the tenant's own people (docs/install.md)"
+            for pbx in self.settings.asterisk
+            if not pbx.trunks
+        ]
         known = {recording.spool_name for recording in self.recorder.in_progress()}
         orphans = self.spool.orphans({*known, LEASE_FILE})
         if orphans:

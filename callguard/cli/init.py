@@ -35,6 +35,8 @@ port = 5038
 username = "callguard"
 secret_file = {secret}
 cdr_file = "/var/log/asterisk/cdr-custom/callguard.csv"
+# The endpoints behind which the world is: who speaks there is recorded only once told.
+# trunks = ["PJSIP/carrier"]
 # Where this Asterisk sees the spool and the prompts, if under other paths:
 # spool = "/dev/shm/callguard"
 # prompts = "/var/lib/callguard/prompts"

@@ -79,8 +79,22 @@ class Backstop:
         }
         self._known = {name: asyncio.Event() for name in pbxs}
         gate.told.watch(lambda pbx, _: self._look_again(self._pbxs[pbx]))
+        self.foreign = 0
         self.stopped = 0
         self.ungated = 0
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What was found since the start, one line for each kind."""
+        told = []
+        if self.foreign:
+            told.append(
+                f"recordings that callguard did not begin: {self.foreign}, of which "
+                f"{self.stopped} were stopped"
+            )
+        if self.ungated:
+            told.append(f"calls on a trunk without a verdict: {self.ungated}")
+        return tuple(told)
 
     def changed(self, pbx: Pbx, change: Change) -> None:
         """Something was told of a channel. Does nothing itself."""
@@ -161,6 +175,7 @@ class Backstop:
             return
         why = sorted(self._against(pbx.name, uniqueid))
         if self._foreign.report_once(pbx.name, uniqueid):
+            self.foreign += 1
             self._gate.counts.fault("foreign_recording")
             log.warning("foreign_recording", pbx=pbx.name, channel=channel.name, without=why)
         if why and self._settings[pbx.name].foreign_recordings == "stop":

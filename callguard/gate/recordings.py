@@ -77,9 +77,15 @@ class CallRecordings:
     def running(self, asterisk_path: str, monitor: str | None) -> None:
         """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
         recording = self._recorder.running(asterisk_path, monitor)
-        if recording is not None:
-            self._note(recording, "started", CALLGUARD)
-            self.supervision.runs(recording)
+        if recording is None:
+            return
+        self._note(recording, "started", CALLGUARD)
+        together = self._of(recording.pbx, recording.call_id, recording.channel_uniqueid)
+        if any(self.paused(r) for r in together) and not self.paused(recording):
+            # It was while this one was being made ready.
+            self._recorder.pause(recording.id)
+            self._note(recording, "paused", CALLGUARD, "its conversation is paused")
+        self.supervision.runs(recording)
 
     def abandon(self, asterisk_path: str) -> None:
         recording = self._recorder.by_file(asterisk_path)
@@ -255,18 +261,21 @@ class CallRecordings:
         """The recordings of a conversation: of the call, of whoever began it, and of every channel
         that is connected or linked with the one given, which may belong to another call that was
         passed on."""
-        found = {r.id: r for r in self._recorder.of_call(call.id)}
-        for uniqueid in self._together(call, channel_uniqueid):
-            found.update((r.id, r) for r in self._recorder.on_channel(call.pbx, uniqueid))
+        return self._of(call.pbx, call.id, call.uniqueid, channel_uniqueid)
+
+    def _of(self, pbx: str, call_id: str, *uniqueids: str) -> tuple[OpenRecording, ...]:
+        found = {r.id: r for r in self._recorder.of_call(call_id)}
+        for uniqueid in self._together(pbx, uniqueids):
+            found.update((r.id, r) for r in self._recorder.on_channel(pbx, uniqueid))
         return tuple(found.values())
 
-    def _together(self, call: Call, channel_uniqueid: str) -> set[str]:
-        pbx = self._pbxs.get(call.pbx)
-        together = {call.uniqueid, channel_uniqueid}
+    def _together(self, name: str, uniqueids: Iterable[str]) -> set[str]:
+        """These channels, and all that they are connected or linked with."""
+        pbx, together = self._pbxs.get(name), set(uniqueids)
         if pbx is None:
             return together
-        for start in (call.uniqueid, channel_uniqueid):
-            heard = self.supervision.hears(call.pbx, start)
+        for start in tuple(together):
+            heard = self.supervision.hears(name, start)
             for channel in heard.reached if heard else ():
                 together.add(channel.uniqueid)
                 together |= {other.uniqueid for other in pbx.live.linked(channel.linkedid)}

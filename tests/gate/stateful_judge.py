@@ -106,6 +106,13 @@ class Judge:
                 since = None
         return [*spans, *([(since, float("inf"))] if since is not None else [])]
 
+    def is_paused(self, recorder: Recorder) -> bool:
+        """Whether callguard takes it for paused: a pause that could not be kept holds all the
+        same."""
+        row = self._recordings.get(recorder.file.rpartition("/")[2])
+        service = self._world.service
+        return row is not None and service is not None and service.recorder.is_paused(row["id"])
+
     def wrong(self) -> list[str]:
         """Everything that should not have been."""
         return [
@@ -216,7 +223,7 @@ def muted_wrongly(world: World, judge: Judge, now: float) -> list[str]:
             any(since <= now < until for since, until in judge.consented(c.uniqueid))
             for c in outside
         )
-        paused = any(since <= now < until for since, until in judge.paused(recorder))
+        paused = judge.is_paused(recorder) or any(a <= now < b for a, b in judge.paused(recorder))
         audible = not recorder.muted
         if audible != (consented and not paused):
             found.append(

@@ -102,7 +102,7 @@ class World:
         self._unlock()
         self.pbx.manager.refuse_logins = False
         await self.start()
-        await asyncio.sleep(40)
+        await asyncio.sleep(17)  # longer than the longest pause before it connects again
 
     async def end(self) -> None:
         """Everybody hangs up, and what was begun is finished."""
@@ -118,7 +118,7 @@ class World:
         async with asyncio.timeout(120):
             while self.service.recorder.in_progress():
                 await asyncio.sleep(0.5)
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
 
     @property
     def names(self) -> dict[str, str]:
@@ -288,7 +288,8 @@ async def _records(world: World, one: int, two: int) -> None:
 async def _unmutes(world: World, one: int, two: int) -> None:
     """Somebody else tells Asterisk that everything recorded on a channel is to be heard."""
     asterisk = world.pbx.asterisk
-    recorder = _pick(one, [r for r in asterisk.media.recorders if r.running])
+    running = [r for r in asterisk.media.recorders if r.running]
+    recorder = _pick(one, [r for r in running if r.muted] or running)
     if recorder is not None:
         asterisk.media.mute_recording(recorder.channel, "both", muted=False)
 
