@@ -360,6 +360,8 @@ class Service:
         work.append(self.backstop.run())
         work.append(self.gate.acts.withdrawals.run(self.gate))
         work += [pbx.session.run() for pbx in self.pbxs.values()]
+        work += [pbx.look_again() for pbx in self.pbxs.values()]
+        work.append(self.recordings.keep_log())
         work += [silence.run() for silence in self.recordings.supervision.silences.values()]
         work += [keeper.run() for keeper in self.keepers.values()]
         work.append(self._tidy())

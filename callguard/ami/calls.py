@@ -105,6 +105,7 @@ class LiveCalls:
         self._pairs: dict[str, set[str]] = {}
         self._touched: set[str] = set()
         self._gone: OrderedDict[str, float] = OrderedDict()
+        self._place_taken = False
         self.untracked = 0
 
     @property
@@ -140,6 +141,13 @@ class LiveCalls:
         touched = frozenset(self._touched)
         self._touched.clear()
         return touched
+
+    def take_place_taken(self) -> bool:
+        """Whether, since this was last asked, a channel hung up that was not said to have left its
+        bridge. Another may have taken its place there, as after an attended transfer into a
+        conference: of that no event tells, only the list of channels does."""
+        taken, self._place_taken = self._place_taken, False
+        return taken
 
     def _those(self, uniqueids: Iterable[str]) -> tuple[Channel, ...]:
         return tuple(self._channels[uniqueid] for uniqueid in sorted(uniqueids))
@@ -318,6 +326,8 @@ class LiveCalls:
         changes: list[Change] = []
         uniqueid = event.get("Uniqueid")
         if uniqueid:
+            here = self._channels.get(uniqueid)
+            self._place_taken |= here is not None and here.bridge is not None
             cause = event.get("Cause") or ""
             known = cause.isascii() and cause.isdigit()
             self._lose(uniqueid, int(cause) if known else None, at, changes)

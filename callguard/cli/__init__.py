@@ -25,6 +25,7 @@ from callguard.cli import (
     tenant,
 )
 from callguard.cli.surroundings import FAILURES, log_to_stderr
+from callguard.policy.tables import plain
 from callguard.storage.faults import one_line
 
 app = typer.Typer(
@@ -63,5 +64,5 @@ def main() -> None:
     try:
         app()
     except FAILURES as error:
-        print(f"callguard: {one_line(error)}", file=sys.stderr)
+        print(f"callguard: {plain(one_line(error))}", file=sys.stderr)
         sys.exit(1)

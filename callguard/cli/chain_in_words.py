@@ -138,7 +138,8 @@ def _prompt(link: Telling) -> list[str]:
         return []
     if link.prompt == "none":
         return ["no prompt could be played"]
-    played = f"played {link.asked or 1} time{'s' * ((link.asked or 1) != 1)}"
+    asked = 1 if link.asked is None else link.asked  # a row of an older version
+    played = f"played {asked} time{'s' * (asked != 1)}"
     answer = f"answer {link.answer}" if link.answer else "no digit"
     heard = f"heard {link.heard_ms} of {link.length_ms} ms, {played}, {answer}"
     words = link.words

@@ -34,7 +34,7 @@ from callguard.policy.facts import PURPOSES
 from callguard.policy.packs import all_packs
 from callguard.policy.tables import plain
 from callguard.storage.schema import consents
-from callguard.tenants.tenant import Tenant
+from callguard.tenants.tenant import Tenant, evidence_days
 
 app = typer.Typer(help="Consents: what subjects agreed to.", no_args_is_help=True)
 
@@ -75,7 +75,7 @@ def record(
             until=ends,
             at=now,
             actor=actor(),
-            days=owner.days("consent"),
+            days=_days(owner, purpose),
         )
     value = {"consent": entry, "subject": about.subject, "purpose": purpose, "proof": evidence}
     say(as_json, value, f"{about.subject} consented to {purpose}: {plain(evidence)}")
@@ -97,7 +97,7 @@ def withdraw(
         owner = read_tenant(connection, tenant)
         about = About(owner.id, subject_of(number, owner), purpose)
         entry = given.withdraw(
-            connection, about, reason=reason, at=now, actor=actor(), days=owner.days("consent")
+            connection, about, reason=reason, at=now, actor=actor(), days=_days(owner, purpose)
         )
     value = {"consent": entry, "subject": about.subject, "purpose": purpose}
     say(as_json, value, f"{about.subject} no longer consents to {purpose}")
@@ -151,7 +151,7 @@ def _show_subject(config: Path, number: str, tenant: str, *, as_json: bool) -> N
         whose = (consents.c.tenant_id == owner.id) & (consents.c.subject == subject)
         found = connection.execute(select(consents).where(whose, alive).order_by(consents.c.id))
         kept = found.all()
-        known = read(connection, owner.id, subject).consents
+        known = read(connection, owner.id, subject).by(now).consents
     states = [_state(one) for one in standing(map(telling, kept), known, now)]
     rows = [_row(row) for row in kept]
     if as_json:
@@ -198,6 +198,11 @@ def _second(at: datetime | None) -> str | None:
 def _safe(row: Mapping[str, object]) -> dict[str, object]:
     """For a terminal: nothing in it moves the cursor or turns the direction of a line."""
     return {key: value and plain(str(value)) for key, value in row.items()}
+
+
+def _days(tenant: Tenant, purpose: str) -> int:
+    """How long the evidence outlives such a consent."""
+    return evidence_days(tenant) if purpose == "recording" else tenant.days("consent")
 
 
 def _check_purpose(settings: Settings, tenant: Tenant, purpose: str) -> None:

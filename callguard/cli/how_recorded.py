@@ -58,10 +58,10 @@ def how_recorded(connection: Connection, decision: Decision, tenant: Tenant) -> 
     how = HowRecorded(mode, law, call.asking, wish, chosen.record)
     if law is not Mode.PRIOR or mode is Mode.NONE:
         return how
-    proof = evidence_of(connection, tenant.id, call.subject, call.decided_at)
-    if proof is None:
+    evidence = evidence_of(connection, tenant.id, call.subject, call.decided_at)
+    if evidence is None:
         return replace(how, mode=Mode.ASK, why="no evidence of the consent is on file")
-    return replace(how, why=f"it rests on {proof}")
+    return replace(how, why=f"it rests on {evidence.proof}")
 
 
 def how_it_was(mode: Mode, row: Row[Any]) -> HowRecorded:

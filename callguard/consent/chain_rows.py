@@ -1,7 +1,7 @@
 """The chain of a call as it is kept: from the tables of the database, expired rows left out."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select, tuple_
@@ -16,6 +16,7 @@ from callguard.consent.chain import (
     Telling,
 )
 from callguard.consent.states import ConsentState
+from callguard.ids import uuid7
 from callguard.storage.schema import (
     call_records,
     calls,
@@ -26,6 +27,9 @@ from callguard.storage.schema import (
 )
 
 _Row = Row[Any]
+
+LONGEST = timedelta(hours=48)
+"""How long a channel lives at most."""
 
 
 def read_chain(connection: Connection, call_id: str, now: datetime) -> Chain | None:
@@ -43,6 +47,7 @@ def read_chain(connection: Connection, call_id: str, now: datetime) -> Chain | N
     elsewhere = [row.id for row in linked if row.tenant_id in ours]
     of_linked = _rows(connection, consents, consents.c.call_id.in_(elsewhere), now)
     tellings = [telling(row) for row in (*said, *of_linked)]
+    tellings += [telling(row) for row in _on_their_channels(connection, tellings, now)]
     tellings += [telling(row) for row in _beyond(connection, tellings, now)]
     wished = select(opt_outs).where(opt_outs.c.call_id == call_id).order_by(opt_outs.c.seq)
     return Chain(
@@ -90,6 +95,25 @@ def telling(row: _Row) -> Telling:
         actor=row.actor,
         until=row.until,
     )
+
+
+def _on_their_channels(
+    connection: Connection, tellings: Sequence[Telling], now: datetime
+) -> Sequence[_Row]:
+    """What was told on the same channels later, in calls into which these were passed on."""
+    channels = {(t.pbx, t.channel) for t in tellings if t.channel is not None}
+    if not channels:
+        return ()
+    ids = [t.id for t in tellings]
+    last = str(uuid7(max(t.at for t in tellings) + LONGEST))
+    same = and_(
+        # The table is in the order of its ids, which begin with the time.
+        consents.c.id.between(min(ids), last),
+        consents.c.id.not_in(ids),
+        tuple_(consents.c.pbx, consents.c.channel_uniqueid).in_(channels),
+        consents.c.tenant_id.in_({t.tenant for t in tellings}),
+    )
+    return _rows(connection, consents, same, now)
 
 
 def _beyond(connection: Connection, tellings: Sequence[Telling], now: datetime) -> Sequence[_Row]:

@@ -204,10 +204,15 @@ def escapes(mode: Mode, settings: TenantSettings) -> str:
 
 
 def told(settings: TenantSettings, played: Played, samples: int, *, held: bool) -> Event:
-    """What the playing of a prompt of that length comes to. A no counts however it was said."""
+    """What the playing of a prompt of that length comes to. A no counts however it was said, a yes
+    only from somebody who was not kept from hearing what it is to."""
     if played.digit is not None:
         event = _pressed(settings, played.digit, played.hung_up)
-        return Event.OTHER if event is Event.ACCEPT and not settings.barge_in else event
+        if event is not Event.ACCEPT:
+            return event
+        if held:
+            return Event.HELD
+        return event if settings.barge_in else Event.OTHER
     if played.hung_up:
         return Event.HUNG_UP
     if held:

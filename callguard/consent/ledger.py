@@ -20,7 +20,7 @@ class Consent:
     often and how much of it was heard the last time, what came back.
 
     ``rules`` are those that asked for it, each with its citation; ``proof`` is the row of an
-    earlier consent that stands; ``answer`` the last digit that was pressed.
+    earlier consent that stands, ``until`` when it does; ``answer`` the last digit that was pressed.
     """
 
     id: str
@@ -40,6 +40,15 @@ class Consent:
     proof: str | None
     at: datetime
     expires_at: datetime | None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The row of a consent that stands, as a proof names it, and when that ends."""
+
+    proof: str
+    until: datetime | None
 
 
 def as_row(entry: Consent) -> Row:
@@ -68,6 +77,7 @@ def as_row(entry: Consent) -> Row:
             "answer": entry.answer,
             "proof": entry.proof,
             "at": entry.at,
+            "until": entry.until,
             "expires_at": entry.expires_at,
         },
     )
@@ -98,9 +108,9 @@ def enter_remembered(connection: Connection, entry: Consent, days: int, kept_day
     )
 
 
-def evidence_of(connection: Connection, tenant: str, subject: str, at: datetime) -> str | None:
-    """The row of a consent to recordings that stands at this moment, as a proof names it; None
-    where there is none, whatever else is known of the subject."""
+def evidence_of(connection: Connection, tenant: str, subject: str, at: datetime) -> Evidence | None:
+    """The consent to recordings that stands at this moment, of several the one that does so
+    longest; None where there is none, whatever else is known of the subject."""
     given = (
         (consents.c.tenant_id == tenant)
         & (consents.c.subject == subject)
@@ -110,7 +120,7 @@ def evidence_of(connection: Connection, tenant: str, subject: str, at: datetime)
     withdrawn = connection.execute(
         select(func.max(consents.c.at)).where(given, consents.c.state == ConsentState.WITHDRAWN)
     ).scalar()
-    stands = select(consents.c.id).where(
+    stands = select(consents.c.id, consents.c.until).where(
         given,
         consents.c.state == ConsentState.GRANTED,
         consents.c.at <= at,
@@ -119,5 +129,6 @@ def evidence_of(connection: Connection, tenant: str, subject: str, at: datetime)
     )
     if withdrawn is not None:
         stands = stands.where(consents.c.at > withdrawn)
-    row_id = connection.execute(stands.order_by(consents.c.id.desc()).limit(1)).scalar()
-    return None if row_id is None else f"consent:{row_id}"
+    longest = (consents.c.until.is_not(None), consents.c.until.desc(), consents.c.id.desc())
+    row = connection.execute(stands.order_by(*longest).limit(1)).one_or_none()
+    return None if row is None else Evidence(f"consent:{row.id}", row.until)

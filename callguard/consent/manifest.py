@@ -23,6 +23,7 @@ from callguard.consent.prompt import (
     PromptError,
     PromptFolder,
     Stamp,
+    named_in,
 )
 from callguard.tenants.tenant import check_id
 
@@ -140,6 +141,7 @@ def _is_sound(entry: dict[str, object], tenant: str) -> bool:
         and samples > 0
         and digits.keys() == {field.name for field in fields(Digits)}
         and all(isinstance(d, str) and re.fullmatch("[0-9]?", d, re.A) for d in digits.values())
+        and all(digits[field] for field in named_in(str(entry["name"])))
     )
 
 

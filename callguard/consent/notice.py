@@ -20,6 +20,8 @@ NOT_PLAYED = Played(0, None, hung_up=False)
 
 def heard_whole(played: Played, samples: int) -> bool:
     """Whether a prompt of that length played to its end, to somebody who stayed and pressed
-    nothing. One that is missing plays nothing, and was not heard."""
-    whole = samples > 0 and played.endpos >= max(1, samples - TAIL_SAMPLES)
+    nothing. One that is missing plays nothing, and was not heard; what goes on for longer than the
+    prompt is something else."""
+    least, most = max(1, samples - TAIL_SAMPLES), samples + TAIL_SAMPLES
+    whole = samples > 0 and least <= played.endpos <= most
     return whole and not played.hung_up and played.digit is None

@@ -72,10 +72,10 @@ class PromptLibrary:
             for tongue in dict.fromkeys((language, language.split("-")[0])):
                 for prompt in self._versions.get((owner, tongue, name), ()):
                     if prompt.digits.suit(wanted):
-                        return prompt if self._is_whole(prompt) else None
+                        return prompt if self.is_whole(prompt) else None
         return None
 
-    def _is_whole(self, prompt: Prompt) -> bool:
+    def is_whole(self, prompt: Prompt) -> bool:
         """Whether the file is the one that the manifest describes, also now: one that looks
         otherwise than when it was read is read again, which takes less than a millisecond."""
         kept = self._kept.get(prompt)
@@ -94,7 +94,7 @@ class PromptLibrary:
 
     def all(self) -> tuple[Prompt, ...]:
         """Every prompt that is whole, by name, language, tenant and version."""
-        found = (p for prompts in self._versions.values() for p in prompts if self._is_whole(p))
+        found = (p for prompts in self._versions.values() for p in prompts if self.is_whole(p))
         return tuple(sorted(found, key=lambda p: (p.name, p.language, p.tenant, p.version)))
 
     @property

@@ -112,6 +112,7 @@ def _without(stretch: Stretch, about: Sequence[Telling]) -> list[Stretch]:
         # Who changes their mind is obeyed a moment later; what begins after that has no excuse.
         late = timedelta() if again or after is None or stretch.since >= after.at else GRACE
         ends = after.at + late if after else stretch.until
+        ends = min(ends, telling.until or ends)
         covered = max(covered, ends)
         if covered >= stretch.until:
             break
@@ -121,10 +122,12 @@ def _without(stretch: Stretch, about: Sequence[Telling]) -> list[Stretch]:
 
 def _about(recording: Recorded, tellings: Sequence[Telling]) -> list[Telling]:
     """The rows that speak of whoever is on the recorded channel, oldest first; where none names
-    that channel, those of the call."""
+    that channel, those of the call that name none, or all of them where it is not known."""
     mine = [t for t in tellings if t.tenant == recording.tenant and t.purpose == "recording"]
     named = [t for t in mine if (t.pbx, t.channel) == (recording.pbx, recording.channel)]
-    here = named or [t for t in mine if t.call == recording.call]
+    here = named or [
+        t for t in mine if t.call == recording.call and (t.channel is None or not recording.channel)
+    ]
     subjects = {t.subject for t in here} - {""}
     ended = [
         t

@@ -1,7 +1,7 @@
 """Before somebody outside joins a conversation: what they are told of its recording, what they
 answer, and what follows from that, in the order that the evidence asks for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 
@@ -14,7 +14,7 @@ from callguard.agi.wire import AgiError
 from callguard.consent.dialogue import Outcome
 from callguard.consent.given import ConsentError
 from callguard.consent.language import language_of
-from callguard.consent.ledger import Consent, as_row, enter_remembered, evidence_of
+from callguard.consent.ledger import Consent, Evidence, as_row, enter_remembered, evidence_of
 from callguard.consent.modes import Mode, choose, law_of
 from callguard.consent.states import ConsentState
 from callguard.contacts.contact import ContactError
@@ -29,7 +29,7 @@ from callguard.policy.rules import Obligation
 from callguard.retention.schedule import expires_at
 from callguard.storage.faults import one_line
 from callguard.storage.journal import NotDurableError
-from callguard.tenants.tenant import Tenant
+from callguard.tenants.tenant import Tenant, evidence_days
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +47,11 @@ class After(Enum):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a call asks for: the mode, the rules that want it, each with its citation, and the
-    ledger's row of a consent that stands already."""
+    evidence of a consent that stands already."""
 
     mode: Mode
     rules: tuple[str, ...] = ()
-    proof: str | None = None
+    evidence: Evidence | None = None
 
 
 async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant | None) -> After:
@@ -88,16 +88,22 @@ async def _asked(gate: Gate, call: Call, tenant: Tenant | None) -> Asked:
         rules += (f"tenant {tenant.id}: recording_mode = {wish.value}",)
     if law is not Mode.PRIOR or mode is Mode.NONE:
         return Asked(mode, rules)
-    proof = await _proof(gate, call)
-    if proof is None:
+    evidence = await _evidence(gate, call)
+    if evidence is None:
         return Asked(Mode.ASK, (*call.asking, "callguard: no evidence of the consent on file"))
-    return Asked(mode, rules, proof)
+    return Asked(mode, rules, evidence)
 
 
 async def _told(telling: Telling, asked: Asked) -> After:
     """The dialogue, its evidence, and only then what follows. Raises AgiError."""
     gate, call = telling.gate, telling.call
     outcome = await telling.hold(asked.mode)
+    if outcome is Outcome.GRANTED and asked.evidence is not None:
+        asked = replace(asked, evidence=await _evidence(gate, call))
+        if asked.evidence is None:
+            # It ended during the notice, which alone may be less than the law asks.
+            ended = "callguard: the consent on file ended meanwhile"
+            outcome, asked = Outcome.INCOMPLETE, replace(asked, rules=(*asked.rules, ended))
     opted_out = outcome is Outcome.OPTED_OUT and await opt_out(
         gate, call, way="call", prompt=telling.prompt.evidence if telling.prompt else None
     )
@@ -141,8 +147,8 @@ def _language(call: Call, tenant: Tenant) -> str:
     return language_of(region, settings.languages, settings.language)
 
 
-async def _proof(gate: Gate, call: Call) -> str | None:
-    """The row of the consent by which the law asks for nothing more; None where it cannot be had,
+async def _evidence(gate: Gate, call: Call) -> Evidence | None:
+    """The consent by which the law asks for nothing more; None where it cannot be had,
     for whatever reason."""
     if not call.subject:
         return None
@@ -159,7 +165,7 @@ async def _keep(telling: Telling, asked: Asked, outcome: Outcome) -> bool:
     """Writes the ledger's row; whether it is durable. Only then it is known of whoever is on the
     channel that they consented."""
     gate, call, tenant = telling.gate, telling.call, telling.tenant
-    state = outcome.state
+    state, evidence = outcome.state, asked.evidence
     assert state is not None
     at = gate.clock.now()
     entry = Consent(
@@ -177,9 +183,10 @@ async def _keep(telling: Telling, asked: Asked, outcome: Outcome) -> bool:
         asked=telling.asked,
         played=telling.played,
         answer=telling.answer,
-        proof=asked.proof,
+        proof=evidence.proof if evidence else None,
         at=at,
-        expires_at=expires_at(at, tenant.days("consent")),
+        expires_at=expires_at(at, evidence_days(tenant)),
+        until=evidence.until if evidence and state is ConsentState.GRANTED else None,
     )
     gate.counts.notice(state.value)
     log.info(
@@ -198,7 +205,7 @@ async def _keep(telling: Telling, asked: Asked, outcome: Outcome) -> bool:
         log.error("consent_not_durable", call=call.id, reason=str(error))
         # A no is obeyed all the same; what was granted on that channel before is asked anew.
         state = ConsentState.INCOMPLETE if state is ConsentState.GRANTED else state
-    known = Told(tenant.id, call.id, call.subject, state)
+    known = Told(tenant.id, call.id, call.subject, state, entry.until)
     gate.told.enter(call.pbx, telling.session.env.uniqueid, known)
     return kept
 
@@ -213,7 +220,7 @@ async def _write(gate: Gate, entry: Consent, tenant: Tenant) -> None:
         and entry.subject
         and days
     ):
-        work = partial(enter_remembered, entry=entry, days=days, kept_days=tenant.days("consent"))
+        work = partial(enter_remembered, entry=entry, days=days, kept_days=evidence_days(tenant))
         try:
             await gate.journal.write(work, timeout=gate.durable_s)
         except (ConsentError, ContactError) as error:
@@ -247,7 +254,8 @@ async def _record(telling: Telling) -> None:
     file = await gate.recordings.begin(telling.tenant, call, session.env.uniqueid)
     if file is None:
         return
-    if gate.acts.ended(call.id):  # somebody stopped it before it began
+    if gate.acts.ended(call.id) or not _may_be_recorded(gate, session, call):
+        # Somebody stopped it, or withdrew, before it began.
         gate.recordings.abandon(file)
         return
     beep = Obligation.BEEP in call.obligations

@@ -24,7 +24,7 @@ from callguard.ami.calls import (
     RecordingStarted,
     RecordingStopped,
 )
-from callguard.ami.errors import AmiError, AmiRefused
+from callguard.ami.errors import AmiDown, AmiError, AmiRefused
 from callguard.config import Asterisk
 from callguard.gate.foreign import ForeignRecordings
 from callguard.gate.hearing import PAUSED
@@ -45,16 +45,20 @@ CALL_REJECTED = "21"
 MOST_STOPPED = 8
 """Most recordings of one channel that are stopped at a time."""
 
+AGAIN_S = 1.0
+"""What Asterisk did not answer is tried again so much later."""
+
+ASKED_AT_ONCE = 16
+"""Most channels that are asked for their recordings at the same time."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:
     """A channel that something was told of. ``dialled`` is by whom and what, for a call that
-    Asterisk places; without it the recordings are looked at, and ``asks`` whether Asterisk has to
-    be asked for them."""
+    Asterisk places; without it the recordings are looked at."""
 
     uniqueid: str
     dialled: Dialled | None = None
-    asks: bool = False
 
 
 class Backstop:
@@ -77,7 +81,9 @@ class Backstop:
         self._queues: dict[str, asyncio.Queue[_Look]] = {
             name: asyncio.Queue(WAITING) for name in pbxs
         }
+        self._waiting: set[tuple[str, str]] = set()
         self._known = {name: asyncio.Event() for name in pbxs}
+        self._unasked = {name: asyncio.Event() for name in pbxs}
         gate.told.watch(lambda pbx, _: self._look_again(self._pbxs[pbx]))
         self.foreign = 0
         self.stopped = 0
@@ -89,8 +95,8 @@ class Backstop:
         told = []
         if self.foreign:
             told.append(
-                f"recordings that callguard did not begin: {self.foreign}, of which "
-                f"{self.stopped} were stopped"
+                f"channels on which recordings ran that callguard did not begin: {self.foreign}; "
+                f"stopped there: {self.stopped}"
             )
         if self.ungated:
             told.append(f"calls on a trunk without a verdict: {self.ungated}")
@@ -116,12 +122,15 @@ class Backstop:
                 channel = pbx.live.channels.get(uniqueid)
                 if channel is None or channel.recordings == 0:
                     self._foreign.ended_alone(pbx.name, uniqueid)
+                else:
+                    self._foreign.ended_one(pbx.name, uniqueid)
             case _:
                 pass
 
     def lost(self, pbx: Pbx) -> None:
         """Nothing is told any more; nothing is touched until it is known what became of it."""
         self._known[pbx.name].clear()
+        self._foreign.lost(pbx.name)
 
     def resynced(self, pbx: Pbx) -> None:
         """The channels are known again; no list tells of recordings that began meanwhile, so every
@@ -129,8 +138,8 @@ class Backstop:
         for recording in self._recorder.in_progress():
             if recording.pbx == pbx.name and recording.running:
                 self._foreign.runs(pbx.name, recording.channel_uniqueid, recording.id)
-        for uniqueid in tuple(pbx.live.channels):
-            self._look_at(pbx, _Look(uniqueid, asks=True))
+        self._look_again(pbx)
+        self._unasked[pbx.name].set()
         self._known[pbx.name].set()
 
     async def run(self) -> None:
@@ -138,19 +147,26 @@ class Backstop:
         async with asyncio.TaskGroup() as group:
             for name, queue in self._queues.items():
                 group.create_task(self._work(self._pbxs[name], queue))
+                group.create_task(self._ask_all(self._pbxs[name]))
 
-    def _own_on(self, pbx: str, uniqueid: str) -> tuple[str, ...]:
-        return tuple(recording.id for recording in self._recorder.on_channel(pbx, uniqueid))
+    def _own_on(self, pbx: str, uniqueid: str) -> dict[str, bool]:
+        return {one.id: one.running for one in self._recorder.on_channel(pbx, uniqueid)}
 
     def _look_again(self, pbx: Pbx) -> None:
         for uniqueid in self._foreign.on(pbx.name):
             self._look_at(pbx, _Look(uniqueid))
 
     def _look_at(self, pbx: Pbx, look: _Look) -> None:
+        where = pbx.name, look.uniqueid
+        if look.dialled is None and where in self._waiting:
+            return
         try:
             self._queues[pbx.name].put_nowait(look)
         except asyncio.QueueFull:
             self._gate.counts.fault("backstop_full")
+        else:
+            if look.dialled is None:
+                self._waiting.add(where)
 
     async def _work(self, pbx: Pbx, queue: "asyncio.Queue[_Look]") -> None:
         while True:
@@ -160,16 +176,16 @@ class Backstop:
                 if look.dialled is not None:
                     await self._check_call(pbx, look.dialled)
                 else:
-                    await self._check_recordings(pbx, look)
+                    self._waiting.discard((pbx.name, look.uniqueid))
+                    await self._check_recordings(pbx, look.uniqueid)
             except (AmiError, SQLAlchemyError, TimeoutError) as error:
-                # A connection that is lost is followed by a resync, which looks again.
+                if look.uniqueid not in pbx.live.channels:
+                    continue  # it ended meanwhile
                 self._gate.counts.fault("backstop_failed")
                 log.error("backstop_failed", pbx=pbx.name, reason=str(error))
+                asyncio.get_running_loop().call_later(AGAIN_S, self._look_at, pbx, look)
 
-    async def _check_recordings(self, pbx: Pbx, look: _Look) -> None:
-        uniqueid = look.uniqueid
-        if look.asks:
-            await self._ask(pbx, uniqueid)
+    async def _check_recordings(self, pbx: Pbx, uniqueid: str) -> None:
         channel = pbx.live.channels.get(uniqueid)
         if channel is None or not self._foreign.is_suspected(pbx.name, uniqueid):
             return
@@ -192,37 +208,94 @@ class Backstop:
                     return reasons | {PAUSED}
         return reasons
 
+    async def _ask_all(self, pbx: Pbx) -> None:
+        """Whenever the channels are known anew, asks each for its recordings: beside the queue, so
+        that what is told meanwhile does not wait for a thousand answers."""
+        while True:
+            await self._unasked[pbx.name].wait()
+            self._unasked[pbx.name].clear()
+            channels = tuple(pbx.live.channels)
+            for start in range(0, len(channels), ASKED_AT_ONCE):
+                some = channels[start : start + ASKED_AT_ONCE]
+                await asyncio.gather(*(self._ask(pbx, uniqueid) for uniqueid in some))
+
     async def _ask(self, pbx: Pbx, uniqueid: str) -> None:
         """The variable names the file that was begun last there, also when it has ended."""
         channel = pbx.live.channels.get(uniqueid)
-        file = await _variable(pbx, channel, "MIXMONITOR_FILENAME") if channel else ""
-        if file and self._recorder.by_file(file) is None:
+        try:
+            file = await _variable(pbx, channel, "MIXMONITOR_FILENAME") if channel else ""
+        except AmiDown:
+            return  # the next list of channels follows
+        except AmiError as error:
+            if uniqueid in pbx.live.channels:
+                self._gate.counts.fault("backstop_failed")
+                log.error("backstop_failed", pbx=pbx.name, reason=str(error))
+            return
+        if file and not self._recorder.is_ours(pbx.name, file):
             self._foreign.suspect(pbx.name, uniqueid)
+            self._look_at(pbx, _Look(uniqueid))
 
     async def _stop(self, pbx: Pbx, channel: Channel) -> None:
         """Stops the newest until none is left that is not ours. Asterisk names no recording but
-        our own: one of ours that began after it goes with it."""
+        our own: one of ours that began after it goes with it, and so does one of which that is not
+        known."""
+        here = pbx.name, channel.uniqueid
+        if self._foreign.is_unsure(*here):
+            await self._find_ours(pbx, channel)
         for _ in range(MOST_STOPPED):
-            if not self._foreign.is_suspected(pbx.name, channel.uniqueid):
+            if not self._foreign.is_suspected(*here):
                 return
+            self._foreign.order(*here)
             try:
                 await pbx.session.action(
                     "StopMixMonitor", ("Channel", channel.name), timeout=ACTION_S
                 )
-            except AmiRefused:
-                self._foreign.ended_alone(pbx.name, channel.uniqueid)
+            except AmiRefused as error:
+                self._foreign.order(*here, -1)
+                self._none_stopped(pbx, channel, error)
                 return
-            own = self._foreign.stopped_newest(pbx.name, channel.uniqueid)
+            except AmiError:
+                self._foreign.order(*here, -1)
+                raise
+            own = self._foreign.stopped_newest(*here)
             if own is not None:
                 self._end_own(own)
                 continue
             self.stopped += 1
             log.warning("foreign_recording_stopped", pbx=pbx.name, channel=channel.name)
 
+    def _none_stopped(self, pbx: Pbx, channel: Channel, error: AmiRefused) -> None:
+        """Either nothing runs there any more, nor ours, or it is not for us to stop it."""
+        if "permission" in str(error).casefold():
+            self._gate.counts.fault("foreign_recording_not_stopped")
+            log.error("foreign_recording_not_stopped", pbx=pbx.name, reason=str(error))
+            return
+        if self._foreign.is_mixed(pbx.name, channel.uniqueid):
+            for recording in self._recorder.on_channel(pbx.name, channel.uniqueid):
+                self._end_own(recording.id)
+        self._foreign.ended_alone(pbx.name, channel.uniqueid)
+
+    async def _find_ours(self, pbx: Pbx, channel: Channel) -> None:
+        """One ended there, and Asterisk did not say whose: whether it was ours is told by making
+        ours silent, which they have to be anyway where somebody else's may not hear."""
+        living = []
+        for recording in self._recorder.on_channel(pbx.name, channel.uniqueid):
+            if recording.monitor is None:
+                return
+            which = ("Channel", channel.name), ("MixMonitorID", recording.monitor)
+            silent = ("Direction", "both"), ("State", "1")
+            try:
+                await pbx.session.action("MixMonitorMute", *which, *silent, timeout=ACTION_S)
+            except AmiRefused:
+                self._end_own(recording.id)
+            else:
+                living.append(recording.id)
+        self._foreign.only_these_live(pbx.name, channel.uniqueid, living)
+
     def _end_own(self, recording_id: str) -> None:
-        for recording in self._recorder.in_progress():
-            if recording.id == recording_id:
-                self._gate.recordings.stopped(recording)
+        recording = self._recorder.get(recording_id)
+        if recording is not None:
+            self._gate.recordings.found_ended(recording)
 
     async def _check_call(self, pbx: Pbx, dialled: Dialled) -> None:
         """An outbound call on a trunk has a verdict, or is reported and, if so configured, hung up;

@@ -16,6 +16,8 @@ from callguard.consent.states import ConsentState
 from callguard.gate.told import Told
 
 PAUSED = "paused"
+STOPPED = "stopped"
+"""Somebody ended it, and Asterisk is not known to have done so."""
 LOST = "its channel is not known"
 
 ORIGINATED = "callguard-"
@@ -168,9 +170,7 @@ def _against(told: Told | None, tenant: str | None) -> str | None:
     match told.state:
         case ConsentState.GRANTED:
             return None
-        case ConsentState.WITHDRAWN:
-            return "withdrawn"
-        case ConsentState.REFUSED:
-            return "refused"
+        case ConsentState.WITHDRAWN | ConsentState.REFUSED | ConsentState.EXPIRED:
+            return told.state.value
         case _:
             return "not told"

@@ -25,7 +25,7 @@ from callguard.gate.withdrawals import Ended, Withdrawal
 from callguard.ids import uuid7
 from callguard.optout.events import OptOutEvent
 from callguard.recording.recorder import OpenRecording
-from callguard.tenants.tenant import TenantSettings, days_kept
+from callguard.tenants.tenant import TenantSettings, evidence_days
 
 log = structlog.get_logger(__name__)
 
@@ -204,6 +204,10 @@ class _Acting:
         return Outcome(Result.DONE if kept else Result.PENDING, Now.STOPPED)
 
     async def _withdraw(self) -> Outcome:
+        """Who is not the one whom the call is about, and was told of nothing, is on no recording:
+        theirs is only that it ends."""
+        if self.who == "subject" and self._subject() is None:
+            return await self._stop()
         withdrawal = self._withdrawal(erase=True)
         self.acts.ended = True
         await self._stop_here(self.running, erasing=True)
@@ -221,10 +225,11 @@ class _Acting:
         return await self.gate.acts.withdrawals.keep(self.gate, withdrawal)
 
     async def _opt_out(self) -> Outcome:
-        if not self.call.subject:
+        subject = self._subject() if self.who == "subject" else self.call.subject
+        if not subject:
             return self._failed("opt_out_without_number")
         event = OptOutEvent(
-            subject=self.call.subject,
+            subject=subject,
             tenant=self.call.tenant,
             standing=True,
             way=WAYS[self.who],
@@ -304,7 +309,7 @@ class _Acting:
             by=self.who,
             proof=WAYS[self.who],
             at=at,
-            days=days_kept(self.gate.tenants.get(self.call.tenant), "consent"),
+            days=evidence_days(self.gate.tenants.get(self.call.tenant)),
             erase=erase,
             unsealed=running,
         )
@@ -314,11 +319,21 @@ class _Acting:
         """Channels and subjects whose consent is meant: the one who presses, or everybody in the
         call who was told, for whom page, API and agent speak."""
         if self.who == "subject" and self.session is not None:
-            here = self.session.env.uniqueid
-            mine = self.gate.told.of(self.call.pbx, here)
-            return [(here, mine.subject if mine else self.call.subject)]
+            return [(self.session.env.uniqueid, self._subject() or "")]
         told = self.gate.told.of_call(self.call.id)
         return [(channel, one.subject) for _, channel, one in told] or [(None, self.call.subject)]
+
+    def _subject(self) -> str | None:
+        """Who presses, as far as they were told, or the call is about them; None for somebody to
+        whom one of both was passed on."""
+        here = self.session.env.uniqueid if self.session else self.call.uniqueid
+        told = self.gate.told.of(self.call.pbx, here)
+        if told is not None:
+            return told.subject
+        call = self.call
+        if call.direction == "inbound":
+            return call.subject if here == call.uniqueid else None
+        return call.subject if self.gate.recordings.was_called_for(call, here) else None
 
     def _failed(self, fault: str) -> Outcome:
         self._count(fault)

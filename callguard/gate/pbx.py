@@ -1,5 +1,6 @@
 """One Asterisk as the service follows it: its manager session and its living channels."""
 
+import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -7,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 
 from callguard.ami.calls import EVENTS, Change, LiveCalls
+from callguard.ami.errors import AmiError
 from callguard.ami.session import AmiSession
 from callguard.ami.settings import AmiSettings, Connector, tcp_connect
 from callguard.ami.wire import Message
@@ -16,6 +18,10 @@ from callguard.config import Asterisk
 log = structlog.get_logger(__name__)
 
 CDR = "Cdr"
+
+LIST_S = 2.0
+AGAIN_S = 0.1
+"""A list that was asked for in the middle of a transfer is asked for once more, so much later."""
 
 
 class Pbx:
@@ -45,6 +51,7 @@ class Pbx:
         self._on_lost = on_lost
         self._on_resync = on_resync
         self._on_cdr = on_cdr
+        self._unsure = asyncio.Event()
         self.session = AmiSession(
             ami_settings(settings),
             on_event=self._event,
@@ -60,6 +67,26 @@ class Pbx:
             self._on_cdr(self, message)
             return
         self._tell(self.live.apply(message, self._clock.monotonic()))
+        if self.live.take_place_taken():
+            self._unsure.set()
+
+    async def look_again(self) -> None:
+        """Where events leave out who took whose place, asks who is where. For ever."""
+        while True:
+            await self._unsure.wait()
+            self._unsure.clear()
+            try:
+                await self._list()
+                await asyncio.sleep(AGAIN_S)
+                await self._list()
+            except AmiError as error:  # once the connection is back, the list is asked for anyway
+                log.warning("channels_not_listed", pbx=self.name, reason=str(error))
+
+    async def _list(self) -> None:
+        """Raises AmiError."""
+        at = self._clock.monotonic()
+        channels = await self.session.action_list("CoreShowChannels", timeout=LIST_S)
+        self._tell(self.live.resync(channels, at))
 
     async def _up(self, session: AmiSession) -> None:
         at = self._clock.monotonic()

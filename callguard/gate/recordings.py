@@ -1,6 +1,8 @@
 """Recordings as calls go: begun by the gate, silenced where they must be, ended by what the PBX
 tells, closed by the sealer."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import structlog
@@ -10,16 +12,18 @@ from callguard.clock import Clock
 from callguard.gate.callbook import Call
 from callguard.gate.hearing import Kind as Speaker
 from callguard.gate.pbx import Pbx
+from callguard.gate.recording_log import RecordingLog
 from callguard.gate.silence import Silence
 from callguard.gate.supervision import Parties, Supervision
+from callguard.gate.ungated import diallers
 from callguard.recording.erasure import Eraser
-from callguard.recording.events import CALLGUARD, Kind, RecordingEvent, as_row
+from callguard.recording.events import CALLGUARD, Kind
 from callguard.recording.recorder import OpenRecording, Recorder, read_unerased
 from callguard.recording.sealer import Sealer
 from callguard.storage.database import Database
-from callguard.storage.journal import Journal, NotDurableError
+from callguard.storage.journal import Journal
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import Tenant, days_kept
+from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +51,14 @@ class CallRecordings:
     ) -> None:
         self._clock = clock
         self._database = database
-        self._journal = journal
+        self._log = RecordingLog(clock, journal, tenants)
         self._recorder = recorder
         self._sealer = sealer
         self._eraser = eraser
-        self._tenants = tenants
         self._pbxs = pbxs
         self._ended: set[str] = set()
+        self._pauses = Counter[str]()
+        self._stopping: dict[str, asyncio.Task[bool]] = {}
         self.supervision = Supervision(clock, database, recorder, pbxs, parties, self._silence)
         recorder.on_done = self._done
 
@@ -79,27 +84,34 @@ class CallRecordings:
         recording = self._recorder.running(asterisk_path, monitor)
         if recording is None:
             return
-        self._note(recording, "started", CALLGUARD)
+        self._log.note(recording, "started", CALLGUARD)
         together = self._of(recording.pbx, recording.call_id, recording.channel_uniqueid)
         if any(self.paused(r) for r in together) and not self.paused(recording):
             # It was while this one was being made ready.
             self._recorder.pause(recording.id)
-            self._note(recording, "paused", CALLGUARD, "its conversation is paused")
+            self._log.note(recording, "paused", CALLGUARD, "its conversation is paused")
         self.supervision.runs(recording)
+        if recording.id in self._recorder.to_stop:
+            self.supervision.silences[recording.pbx].stop_soon(recording)
 
     def abandon(self, asterisk_path: str) -> None:
         recording = self._recorder.by_file(asterisk_path)
         if recording is not None:
-            self._note(recording, "lost", CALLGUARD, "Asterisk is not known to have begun it")
+            self._log.note(recording, "lost", CALLGUARD, "Asterisk is not known to have begun it")
             self._end(recording)
             self.supervision.abandoned(recording)
 
     def stopped(self, recording: OpenRecording, *, by: str = CALLGUARD) -> None:
-        """The recording was stopped from its own channel."""
-        if not self._over(recording):
-            self._note(recording, "stopped", by)
+        """The recording was stopped from its own channel. That it has ended, AMI may have told
+        before whoever stopped it says so."""
+        if recording.id not in self._recorder.to_stop:  # then it is written already
+            self._log.note(recording, "stopped", by)
         self._end(recording)
         log.info("recording_stopped", recording=recording.id, call=recording.call_id)
+
+    def found_ended(self, recording: OpenRecording) -> None:
+        if not self._over(recording):
+            self.stopped(recording)
 
     async def stop(
         self, recording: OpenRecording, *, by: str = CALLGUARD, reason: str | None = None
@@ -110,10 +122,25 @@ class CallRecordings:
             return True
         if recording.id not in self._recorder.to_stop:
             self._recorder.to_stop[recording.id] = recording
-            self._note(recording, "stopped", by, reason)
-        return await self._stop(recording)
+            self._log.note(recording, "stopped", by, reason)
+        known = self._recorder.get(recording.id)
+        if known is not None and not known.running:
+            return False  # without its id somebody else's would be stopped; it is once it runs
+        stopped = await self._stop(recording)
+        if not stopped:
+            self.supervision.look_again(recording.id)
+        return stopped
 
     async def _stop(self, recording: OpenRecording) -> bool:
+        """Asterisk is told once, however many ask at the same time."""
+        stopping = self._stopping.get(recording.id)
+        if stopping is None:
+            stopping = asyncio.create_task(self._tell_to_stop(recording))
+            self._stopping[recording.id] = stopping
+            stopping.add_done_callback(lambda _: self._stopping.pop(recording.id, None))
+        return await asyncio.shield(stopping)
+
+    async def _tell_to_stop(self, recording: OpenRecording) -> bool:
         pbx = self._pbxs.get(recording.pbx)
         channel = pbx.live.channels.get(recording.channel_uniqueid) if pbx else None
         if pbx is None or channel is None:
@@ -147,6 +174,7 @@ class CallRecordings:
     def _done(self, recording: OpenRecording) -> None:
         """It was closed."""
         self._ended.discard(recording.id)
+        self._pauses.pop(recording.id, None)
         self.supervision.ended(recording)
 
     def none_left(self, pbx: str, uniqueid: str) -> None:
@@ -173,16 +201,20 @@ class CallRecordings:
         if self._over(recording):
             return True
         self._recorder.pause(recording.id)
+        self._pauses[recording.id] += 1
         self.supervision.look_again(recording.id)
-        if not await self._kept(recording, "paused", by):
+        if not await self._log.keep(recording, "paused", by):
             return False
         return await self._are_silent([recording])
 
     async def resume(self, recording: OpenRecording, *, by: str) -> bool:
         if by == "subject" or self._over(recording) or not self.paused(recording):
             return False  # whoever is recorded never begins it
-        if not await self._kept(recording, "resumed", by):
+        pauses = self._pauses[recording.id]
+        if not await self._log.keep(recording, "resumed", by):
             return False
+        if self._pauses[recording.id] != pauses:
+            return False  # somebody paused it anew meanwhile
         self._recorder.resume(recording.id)
         self.supervision.look_again(recording.id)
         return True
@@ -215,12 +247,13 @@ class CallRecordings:
     async def erase(self, recording: OpenRecording, *, by: str) -> bool:
         """Whether or not it can be stopped now, what is written has no key any more."""
         await self.stop(recording, by=by, reason="it is erased")
-        days = days_kept(self._tenants.get(recording.tenant), "consent")
-        erased = await self._eraser.erase(recording, by=by, days=days)
+        erased = await self._eraser.erase(recording, by=by, days=self._log.days(recording))
         if erased:
             self.supervision.ended(recording)
-            if self._recorder.get(recording.id) is not None:
-                # Whatever Asterisk still writes is removed once it lets go of it.
+            known = self._recorder.get(recording.id)
+            if known is not None and known.running:
+                # Whatever Asterisk still writes is removed once it lets go of it; what it has yet
+                # to begin, once that is known.
                 self._sealer.ended(recording)
         return erased
 
@@ -234,6 +267,13 @@ class CallRecordings:
         if channel is None:
             return None
         return self.supervision.parties.kind(pbx, channel) is Speaker.OUTSIDE
+
+    def was_called_for(self, call: Call, uniqueid: str) -> bool:
+        here = self._pbxs.get(call.pbx)
+        channel = here.live.channels.get(uniqueid) if here else None
+        if here is None or channel is None or channel.dialled_by in (None, call.uniqueid):
+            return True
+        return any(one.uniqueid == call.uniqueid for one in diallers(channel, here.live))
 
     # --- finding ------------------------------------------------------------------------------
 
@@ -298,15 +338,19 @@ class CallRecordings:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """One line for each recording that should be silent and is not known to be."""
-        return self.supervision.alarms
+        """One line for each recording that should be silent and is not known to be, and one for
+        what could not be written down."""
+        return (*self.supervision.alarms, *self._log.alarms)
+
+    async def keep_log(self) -> None:
+        """Tries again to write down what could not be. For ever."""
+        await self._log.run()
 
     # --- the PBX ------------------------------------------------------------------------------
 
     async def resynced(self, pbx: str) -> None:
         """The list of living channels is whole again: what is on none of them has ended; what must
-        be silent is silenced, what somebody wished stopped meanwhile is stopped, and only then is
-        anything heard again."""
+        be silent is silenced first, and what somebody wished stopped meanwhile is stopped."""
         here = self._pbxs[pbx]
         for recording in self._recorder.in_progress():
             gone = recording.channel_uniqueid not in here.live.channels
@@ -328,34 +372,4 @@ class CallRecordings:
     def _told(self, recording: OpenRecording, reasons: frozenset[str]) -> None:
         """Asterisk confirmed that a recording is silent, or is heard again."""
         kind: Kind = "silenced" if reasons else "heard"
-        self._note(recording, kind, CALLGUARD, ", ".join(sorted(reasons)) or None)
-
-    def _note(
-        self, recording: OpenRecording, kind: Kind, by: str, reason: str | None = None
-    ) -> None:
-        event, days = self._event(recording, kind, by, reason)
-        self._journal.post(as_row(event, days))
-
-    async def _kept(self, recording: OpenRecording, kind: Kind, by: str) -> bool:
-        """Writes down what somebody wished; whether it is durable."""
-        event, days = self._event(recording, kind, by, None)
-        try:
-            await self._journal.insert(as_row(event, days))
-        except NotDurableError as error:
-            log.error("wish_not_durable", recording=recording.id, kind=kind, reason=str(error))
-            return False
-        return True
-
-    def _event(
-        self, recording: OpenRecording, kind: Kind, by: str, reason: str | None
-    ) -> tuple[RecordingEvent, int]:
-        event = RecordingEvent(
-            recording.id,
-            recording.call_id,
-            recording.tenant,
-            kind,
-            by,
-            self._clock.now(),
-            reason,
-        )
-        return event, days_kept(self._tenants.get(recording.tenant), "consent")
+        self._log.note(recording, kind, CALLGUARD, ", ".join(sorted(reasons)) or None)

@@ -1,7 +1,9 @@
-"""Consents to recordings that were withdrawn elsewhere than in a call, by letter or on a form,
-while their subject is on the telephone: what is recorded of them falls silent and is stopped."""
+"""Consents to recordings that were withdrawn elsewhere than in a call, by letter or on a form, or
+whose time is over, while their subject is on the telephone: what is recorded of them falls silent
+and is stopped."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -14,9 +16,12 @@ from callguard.ids import uuid7
 from callguard.retention.schedule import expires_at
 from callguard.storage.journal import Row
 from callguard.storage.schema import audit, consents
-from callguard.tenants.tenant import days_kept
+from callguard.tenants.tenant import evidence_days
 
 log = structlog.get_logger(__name__)
+
+BEFORE_IT_ENDS = timedelta(seconds=1)
+"""How long before its end a consent is heeded no more: by then nothing is heard."""
 
 PAGE = 500
 """Most acts of the audit log that are looked at in one read."""
@@ -75,6 +80,7 @@ class Revocations:
     async def follow(self) -> None:
         """Each is heeded twice: a call that read the ledger just before may have been answered
         meanwhile. Raises what a read raises."""
+        await self._heed_ends()
         again, self._before = self._before, []
         for revoked in again:
             await self._heed(revoked)
@@ -87,6 +93,13 @@ class Revocations:
             if read_up_to == self._read_up_to:
                 return
             self._read_up_to = read_up_to
+
+    async def _heed_ends(self) -> None:
+        over = self._gate.clock.now() + BEFORE_IT_ENDS
+        for pbx, uniqueid, told in self._gate.told.all():
+            if told.may_be_recorded and told.until is not None and told.until <= over:
+                self._gate.told.withdraw(pbx, uniqueid, ConsentState.EXPIRED)
+                await self._stop(told, uniqueid)
 
     async def _heed(self, revoked: Revoked) -> None:
         for pbx, uniqueid, told in self._gate.told.all():
@@ -111,7 +124,7 @@ class Revocations:
             "proof": f"consent:{revoked.id}",
             "actor": revoked.actor,
             "at": at,
-            "expires_at": expires_at(at, days_kept(self._gate.tenants.get(told.tenant), "consent")),
+            "expires_at": expires_at(at, evidence_days(self._gate.tenants.get(told.tenant))),
         }
         self._gate.journal.post(Row(consents, row))
 
@@ -119,7 +132,7 @@ class Revocations:
         """Those of their own call, and on their own channel; of others they are only silent while
         they hear this one."""
         call = await self._gate.recall(told.call_id)
-        log.info("withdrawn_elsewhere", call=told.call_id)
+        log.info("consent_ended", call=told.call_id)
         if call is None:
             return
         for recording in self._gate.recordings.in_progress(call, uniqueid):

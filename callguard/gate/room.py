@@ -89,6 +89,11 @@ class Recordings(Protocol):
         known."""
         ...
 
+    def was_called_for(self, call: Call, uniqueid: str) -> bool:
+        """Whether the first channel of the call dialled that one, also through Local channels, or
+        who did is not known."""
+        ...
+
     async def pause(self, recording: OpenRecording, *, by: str) -> bool:
         """Makes both its directions silent until it is resumed; whether they are known to be. The
         wish stands also where Asterisk cannot be told now."""
@@ -111,6 +116,10 @@ class Recordings(Protocol):
 
     def stopped(self, recording: OpenRecording, *, by: str = "callguard") -> None:
         """The recording was stopped from its own channel."""
+        ...
+
+    def found_ended(self, recording: OpenRecording) -> None:
+        """Asterisk does not write that recording any more, whoever ended it."""
         ...
 
     async def stop(self, recording: OpenRecording, *, by: str = "callguard") -> bool:

@@ -36,13 +36,14 @@ class _NoChannelError(AmiError):
 class _Followed:
     """A recording that runs. ``said`` is whether Asterisk confirmed that it is silent, None where
     that is not known; ``since`` when it should have become silent and is not known to be;
-    ``disturbed`` is whether somebody else told Asterisk something meanwhile."""
+    ``disturbed`` is whether somebody else told Asterisk something meanwhile; ``noted`` the reasons
+    that were last written down, None where that is not known."""
 
     recording: OpenRecording
     said: bool | None
     reasons: frozenset[str] = frozenset()
     since: float | None = None
-    noted: frozenset[str] = frozenset()
+    noted: frozenset[str] | None = None
     busy: bool = False
     disturbed: bool = False
     given_up: bool = False
@@ -99,7 +100,9 @@ class Silence:
         is heard until Asterisk is told otherwise; of another that is not known."""
         one = self._followed.get(recording.id)
         if one is None:
-            one = _Followed(recording, said=False if begun_here else None)
+            one = _Followed(recording, said=None)
+            if begun_here:
+                one.said, one.noted = False, frozenset()
             self._followed[recording.id] = one
         one.recording, one.reasons = recording, reasons
         self._look(one)

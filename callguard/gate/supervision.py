@@ -23,6 +23,7 @@ from callguard.gate.callbook import CallBook
 from callguard.gate.hearing import (
     ORIGINATED,
     PAUSED,
+    STOPPED,
     Hearing,
     Kind,
     Trunks,
@@ -229,6 +230,8 @@ class Supervision:
         reasons |= {f"not told: {uniqueid}" for uniqueid in joining if uniqueid not in seen}
         if self._recorder.is_paused(recording.id):
             reasons.add(PAUSED)
+        if recording.id in self._recorder.to_stop:
+            reasons.add(STOPPED)
         self.silences[pbx.name].follow(
             recording, frozenset(reasons), begun_here=recording.id in self._begun_here
         )

@@ -34,6 +34,9 @@ HOLD_S = 20
 """Seconds of a dialogue in which whoever put us on hold is waited for: what is played meanwhile
 nobody hears."""
 
+_TELLS_OF_HOLDS = "PJSIP/"
+"""Channels that know ``rtp,hold``; Asterisk warns in its log where others are asked."""
+
 MACHINE = "MACHINE"
 """What AMD leaves in AMDSTATUS, where an operator's dialplan ran it."""
 
@@ -111,7 +114,8 @@ class Telling:
         since = self.gate.clock.monotonic()
         limit = self.prompt.samples / RATE + SLACK_S
         streamed = await self.session.stream_file(sound, tell.digits, timeout=limit)
-        self.played = Played(streamed.endpos, streamed.digit, streamed.hung_up)
+        hung_up = streamed.hung_up or self.session.hung_up
+        self.played = Played(streamed.endpos, streamed.digit, hung_up)
         self.answer = streamed.digit
         if streamed.hung_up and not streamed.endpos and await self._lives():
             # What Asterisk answers for a file that it has not.
@@ -119,19 +123,29 @@ class Telling:
             self.gate.counts.fault("prompt_not_played")
             log.error("prompt_not_played", prompt=sound, pbx=self.call.pbx, call=self.call.id)
             return Event.MISSING
-        held = self._held(since)
-        return told(self.tenant.settings, self.played, self.prompt.samples, held=held)
+        settings = self.tenant.settings
+        says_no = streamed.digit in (settings.refuse_digit, settings.opt_out_digit)
+        held = not says_no and await self._held(since)  # nothing may come between a no and us
+        event = told(settings, self.played, self.prompt.samples, held=held)
+        if event in (Event.WHOLE, Event.ACCEPT) and not self.gate.prompts.is_whole(self.prompt):
+            # Whatever they heard, it need not be what the evidence names.
+            self.played = NOT_PLAYED
+            self.gate.counts.fault("prompt_changed")
+            log.error("prompt_changed", prompt=sound, pbx=self.call.pbx, call=self.call.id)
+            return Event.MISSING
+        return event
 
     async def _listen(self, listen: Listen) -> Event:
         since = self.gate.clock.monotonic()
         self.answer = await self.session.wait_for_digit(round(listen.seconds * 1000))
+        held = self.answer is None and await self._held(since)
         settings, hung_up = self.tenant.settings, self.session.hung_up
-        return answered(settings, self.answer, hung_up=hung_up, held=self._held(since))
+        return answered(settings, self.answer, hung_up=hung_up, held=held)
 
     async def _wait_for_hold(self) -> Event | None:
         """Returns once nobody has us on hold; what ends the waiting where that is something else.
         A no counts meanwhile too."""
-        while self._held(self.gate.clock.monotonic()):
+        while await self._held(self.gate.clock.monotonic()):
             if not self._waits:
                 return Event.HELD
             self._waits -= 1
@@ -142,10 +156,17 @@ class Telling:
                 return event
         return None
 
-    def _held(self, since: float) -> bool:
-        """Whether they had us on hold at any time since then. Only the manager connection tells:
-        ``CHANNEL(onhold)`` is of whoever is held, not of who holds."""
-        return self.gate.held_during(self.call.pbx, self.session.env.uniqueid, since)
+    async def _held(self, since: float) -> bool:
+        """Whether they had us on hold at any time since then, as the manager connection tells, or
+        where that is lost, whether they do now, as the channel tells itself.
+
+        ``CHANNEL(onhold)`` would be of whoever is held, not of who holds.
+        """
+        if self.gate.held_during(self.call.pbx, self.session.env.uniqueid, since):
+            return True
+        if not self.session.env.channel.startswith(_TELLS_OF_HOLDS):
+            return False
+        return await self.session.get_variable("CHANNEL(rtp,hold)") == "1"
 
     async def _lives(self) -> bool:
         """A hang-up is told before the reply to the next command."""

@@ -20,12 +20,14 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the last row of the ledger says of whoever is on a channel."""
+    """What the last row of the ledger says of whoever is on a channel, and ``until`` when that
+    is so, where it rests on a consent that ends."""
 
     tenant: str
     call_id: str
     subject: str
     state: ConsentState
+    until: datetime | None = None
 
     @property
     def may_be_recorded(self) -> bool:
@@ -60,11 +62,13 @@ class ToldParties:
         found = [(key, told) for key, told in self._told.items() if told.call_id == call_id]
         return tuple((pbx, uniqueid, told) for (pbx, uniqueid), told in found)
 
-    def withdraw(self, pbx: str, uniqueid: str) -> None:
+    def withdraw(
+        self, pbx: str, uniqueid: str, state: ConsentState = ConsentState.WITHDRAWN
+    ) -> None:
         """Whoever is there no longer agrees."""
         told = self._told.get((pbx, uniqueid))
         if told is not None:
-            self._told[pbx, uniqueid] = replace(told, state=ConsentState.WITHDRAWN)
+            self._told[pbx, uniqueid] = replace(told, state=state)
             self._tell(pbx, uniqueid)
 
     def gone(self, pbx: str, uniqueid: str) -> None:
@@ -105,8 +109,12 @@ def read_told(
             .order_by(consents.c.id)
         )
         for row in rows:
+            before = found.get(row.channel_uniqueid)
+            withdrawn = before is not None and before.state is ConsentState.WITHDRAWN
+            if withdrawn and before is not None and before.call_id == row.call_id:
+                continue  # nobody is asked again in that call; the clock was set back
             found[row.channel_uniqueid] = Told(
-                row.tenant_id, row.call_id, row.subject, ConsentState(row.state)
+                row.tenant_id, row.call_id, row.subject, ConsentState(row.state), row.until
             )
             said_at[row.channel_uniqueid] = row.at
     ended = _withdrawn_elsewhere(connection, found.values())

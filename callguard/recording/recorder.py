@@ -201,6 +201,11 @@ class Recorder:
         name = PurePosixPath(asterisk_path).name
         return next((r for r in self._open.values() if r.spool_name == name), None)
 
+    def is_ours(self, pbx: str, asterisk_path: str) -> bool:
+        """Whether that file is one that a recorder names, also of a recording that was closed."""
+        path = PurePosixPath(asterisk_path)
+        return path.parent == self._folders.get(pbx) and self._spool.is_name(path.name)
+
     def _refuse(self, fault: str, call_id: str, reason: str = "") -> None:
         self.faults[fault] = self.faults.get(fault, 0) + 1
         log.error("not_recorded", call=call_id, fault=fault, reason=reason or None)

@@ -21,7 +21,7 @@ from callguard.recording import age
 from callguard.recording.events import CALLGUARD, RecordingEvent
 from callguard.recording.events import as_row as event_row
 from callguard.recording.keys import KeyWrapper, unwrap_file_key
-from callguard.recording.objects import ObjectStore
+from callguard.recording.objects import ObjectStore, ObjectStoreError
 from callguard.recording.payload import seal_stream
 from callguard.recording.recorder import OpenRecording, Recorder, close_without_audio
 from callguard.recording.spool import Spool, SpoolEntry, SpoolEntryMissing, SpoolError
@@ -150,6 +150,13 @@ class Sealer:
                 self._lost(recording, tenant)
             await asyncio.to_thread(self._spool.remove, recording.spool_name)
             return
+        except (SpoolError, ObjectStoreError):
+            if await self._in_progress(recording):
+                raise
+            # It was erased under our hands.
+            await asyncio.to_thread(self._store.delete, [recording.id])
+            await asyncio.to_thread(self._spool.remove, recording.spool_name)
+            return
         if done is None:
             await self._without_audio(recording, "empty", days)
         else:
@@ -165,6 +172,11 @@ class Sealer:
             else:  # it was erased while it was being sealed
                 await asyncio.to_thread(self._store.delete, [done.payload])
         await asyncio.to_thread(self._spool.remove, recording.spool_name)
+
+    async def _in_progress(self, recording: OpenRecording) -> bool:
+        state = select(recordings.c.state).where(recordings.c.id == recording.id)
+        found = await self._database.read(lambda c: c.execute(state).scalar_one_or_none())
+        return found == "recording"
 
     def _lost(self, recording: OpenRecording, tenant: Tenant | None) -> None:
         faults = self._recorder.faults

@@ -108,6 +108,10 @@ class Spool:
             raise ValueError(f"{extension!r} is not a file extension")
         return f"{secrets.token_hex(16)}.{extension}"
 
+    def is_name(self, name: str) -> bool:
+        """Whether it is a name as ``new_name`` makes them."""
+        return _NAME.fullmatch(name) is not None
+
     def path(self, name: str) -> Path:
         """Where an entry lies for this process. Raises SpoolError for a name that is none."""
         if not _NAME.fullmatch(name):

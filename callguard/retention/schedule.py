@@ -4,5 +4,9 @@ from datetime import datetime, timedelta
 
 
 def expires_at(since: datetime, days: int) -> datetime:
-    """The instant ``days`` days of 24 hours after ``since``; from it on the record is hidden."""
-    return since + timedelta(days=days)
+    """The instant ``days`` days of 24 hours after ``since``, or the last one that the calendar has;
+    from it on the record is hidden."""
+    try:
+        return since + timedelta(days=days)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=since.tzinfo)

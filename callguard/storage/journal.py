@@ -121,15 +121,27 @@ class Journal:
         """
         return cast("T", await self._submit((), work, timeout))
 
-    def post(self, *rows: Row, work: Callable[[Connection], object] | None = None) -> None:
+    def post(
+        self,
+        *rows: Row,
+        work: Callable[[Connection], object] | None = None,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         """Writes without anybody waiting, after all that was submitted before. What is not kept is
-        logged."""
+        logged, and ``on_lost`` is told."""
+
+        def settle(done: "asyncio.Future[object]") -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.error("write_not_kept", reason=one_line(error))
+                on_lost()
+
         try:
             done = self._enqueue(rows, work)
         except NotDurableError as error:
             log.error("write_not_kept", reason=str(error))
+            on_lost()
         else:
-            done.add_done_callback(_tell_not_kept)
+            done.add_done_callback(settle)
 
     async def close(self) -> None:
         """Commits what waits and stops. What cannot be committed fails with NotDurableError."""
@@ -335,8 +347,3 @@ def _is_failing(result: object) -> TypeGuard[Exception]:
     if isinstance(result, ScribeError):
         return result.failing
     return isinstance(result, DBAPIError) and not isinstance(result, (IntegrityError, DataError))
-
-
-def _tell_not_kept(done: "asyncio.Future[object]") -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        log.error("write_not_kept", reason=one_line(error))

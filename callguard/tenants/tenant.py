@@ -14,6 +14,8 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 RETENTION_CLASSES = ("call_record", "verdict", "attempt", "consent", "recording")
 DEFAULT_DAYS = 365
+LONGEST_CALL_DAYS = 2
+"""How much sooner than its recording ends somebody may have agreed to it."""
 
 
 Digit = Annotated[str, Field(pattern=r"^[0-9]$")]
@@ -108,6 +110,12 @@ class Tenant:
 def days_kept(tenant: Tenant | None, data_class: str) -> int:
     """How many days a record of this class is kept, also where its tenant is not known."""
     return tenant.days(data_class) if tenant else DEFAULT_DAYS
+
+
+def evidence_days(tenant: Tenant | None) -> int:
+    """How many days is kept why a call was recorded and what became of that: as consents are, but
+    never shorter than the recording, which is kept from its end on."""
+    return max(days_kept(tenant, "consent"), days_kept(tenant, "recording") + LONGEST_CALL_DAYS)
 
 
 def check_id(text: str) -> str:

@@ -200,3 +200,13 @@ def test_a_real_call_is_followed_to_its_end() -> None:
     assert kinds.count(Bridged) == kinds.count(Unbridged) == 2
     # Asterisk itself says nothing when a recording ends with its channel.
     assert kinds.count(RecordingStarted) == kinds.count(RecordingStopped) == 1
+
+
+def test_a_channel_that_hangs_up_in_its_bridge_may_have_left_its_place_to_another() -> None:
+    calls = LiveCalls()
+    follow(calls, new(ALICE), new(CAROL), enters(ALICE), enters(CAROL), leaves(ALICE))
+    follow(calls, hangs_up(ALICE))
+    assert not calls.take_place_taken()
+    follow(calls, hangs_up(CAROL))
+    assert calls.take_place_taken()
+    assert not calls.take_place_taken(), "it is told once"

@@ -3,10 +3,13 @@
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from callguard.consent.given import About, withdraw
+from callguard.storage.database import Database
 from tests.cli.conftest import CommandLine
 
 ANN = "+442079460000"
@@ -163,3 +166,28 @@ def test_what_has_expired_is_hidden(acme: CommandLine) -> None:
 def test_the_table_shows_no_control_characters(acme: CommandLine) -> None:
     acme("consent", "record", ANN, *MINE, "--proof", "form\x1b[2J7")
     assert "\x1b" not in acme("consent", "show", ANN, "--tenant", "acme").out
+
+
+def test_what_was_withdrawn_before_the_clock_was_set_back_is_withdrawn(acme: CommandLine) -> None:
+    acme("consent", "record", ANN, *MINE, "--proof", "form 7", "--granted", "2026-01-02")
+    database = Database(f"sqlite:///{acme.data / 'callguard.db'}")
+    later = datetime.now(UTC) + timedelta(days=1)
+    with database.writing() as connection:
+        about = About("acme", ANN, "marketing")
+        withdraw(connection, about, reason="a letter", at=later, actor="cli:ann", days=9)
+    database.close()
+    assert now(acme) == [("marketing", "withdrawn")]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("show", ANN, "--tenant", "\x1b[31mx"),
+        ("withdraw", ANN, "--tenant", "acme", "--purpose", "\x1b[31mx", "--reason", "x"),
+    ],
+)
+def test_what_is_refused_moves_no_cursor(acme: CommandLine, told: Sequence[str]) -> None:
+    said = acme("consent", *told)
+    assert said.code == 1
+    assert "\\x1b[31mx" in said.err
+    assert "\x1b" not in said.err

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, insert, update
 
+from callguard.ids import uuid7
 from callguard.storage.database import Database
 from callguard.storage.schema import (
     call_records,
@@ -315,3 +316,21 @@ def test_a_call_of_which_nothing_is_kept_is_one_line(acme: CommandLine) -> None:
     acme("consent", "show").refused("say a number, or a call with --call")
     acme("consent", "show", ANN).refused("say towards which tenant")
     acme("consent", "show", ANN, "--call", CALL).refused("--call stands alone")
+
+
+def test_who_refused_in_the_next_call_on_the_same_channel_is_in_the_chain(
+    acme: CommandLine,
+) -> None:
+    first, later = str(uuid7(at(3))), str(uuid7(at(30)))
+    refused = told(later, 30, call_id="another", state="refused")
+    put(acme, (call(CALL, ANN), told(first, 3), RECORDING, refused))
+    code, lines = shown(acme)
+    assert code == 1
+    assert any("REFUSED" in line and line.endswith(", in call another") for line in lines)
+    assert lines[-1].startswith("consent: DID NOT STAND")
+
+
+def test_a_prompt_that_was_not_played_is_not_said_to_have_been(acme: CommandLine) -> None:
+    put(acme, (call(CALL, ANN), told("c1", 3, state="incomplete", asked=0, heard_ms=0)))
+    _, lines = shown(acme)
+    assert "    language he; heard 0 of 3000 ms, played 0 times, no digit" in lines

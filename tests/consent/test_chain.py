@@ -153,6 +153,8 @@ def test_a_stop_of_which_nothing_is_heard_for_long_is_a_doubt() -> None:
         ([told(9, GRANTED, tenant="other")], [], [(10, 100)]),
         ([told(9, GRANTED, purpose="marketing")], [], [(10, 100)]),
         ([told(9, REFUSED), told(9.5, GRANTED, BOB)], [], [(10, 100)]),
+        # Somebody else in the call agreed; nobody told whoever is recorded.
+        ([told(9, GRANTED, BOB)], [], [(10, 100)]),
         # Rows of an older version name no channel: those of the call speak for it.
         ([told(9, GRANTED, None)], [], []),
         ([told(9, GRANTED, None, call="another")], [], [(10, 100)]),
@@ -233,6 +235,13 @@ def test_each_recording_is_judged_by_whoever_is_on_its_channel() -> None:
     said = recorded_with_consent(chain, at(500))
     assert [part.recording for part in said.without] == ["r2"]
     assert said.audible == timedelta(seconds=89 + 40)
+
+
+def test_one_that_was_erased_names_no_channel_and_is_judged_by_all_of_the_call() -> None:
+    gone = recorded(state="gone", pbx="", channel="")
+    chain = Chain(call="call", tellings=[told(9, GRANTED)], recordings=[gone])
+    assert recorded_with_consent(chain, at(500)).holds
+    assert not recorded_with_consent(replace(chain, tellings=()), at(500)).holds
 
 
 def test_a_consent_whose_ground_is_no_longer_kept_is_a_doubt() -> None:

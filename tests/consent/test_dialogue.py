@@ -198,6 +198,7 @@ def test_a_no_ends_the_prompt_and_a_yes_only_where_the_tenant_lets_it(
         (Played(1, "9", True), False, False, OPT_OUT),
         (Played(1, "2", True), False, False, NO),
         (Played(1, "1", False), False, True, YES),
+        (Played(1, "1", False), True, True, HELD),
         (Played(1, "1", False), False, False, OTHER),
         (Played(1, "1", True), False, True, HUNG_UP),
         (Played(1, "#", False), False, True, OTHER),

@@ -97,6 +97,7 @@ ENTRY_FAULTS: dict[str, Callable[[dict[str, object]], None]] = {
     "a digit that no key has": lambda e: e.update(
         digits={"accept": "", "refuse": "", "opt_out": "٩"}
     ),
+    "no digit to opt out": lambda e: e.update(digits={"accept": "", "refuse": "", "opt_out": ""}),
     "two digits": lambda e: e.update(digits={"accept": "", "refuse": "", "opt_out": "99"}),
     "a digit too few": lambda e: e.update(digits={"accept": "", "refuse": ""}),
     "a digit as a number": lambda e: e.update(digits={"accept": "", "refuse": "", "opt_out": 9}),

@@ -78,6 +78,10 @@ async def agi_dies(home: House, _: Call) -> None:
     home.pbx.network.kill_agi()
 
 
+async def loses_ami(home: House, _: Call) -> None:
+    home.pbx.network.drop_ami()
+
+
 async def holds(_: House, call: Call) -> None:
     await call.holds("party")
 

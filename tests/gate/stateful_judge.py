@@ -2,7 +2,6 @@
 wrote and from the ledger, and from nothing that callguard believes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from callguard.storage.schema import consents, recording_events, recordings
@@ -35,13 +34,6 @@ def without(spans: Iterable[Span], excused: Iterable[Span]) -> list[Span]:
             if part[1] > part[0] + 1e-9
         ]
     return left
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a judge found wrong, a line each."""
-
-    wrong: tuple[str, ...]
 
 
 def is_ours(recorder: Recorder) -> bool:

@@ -100,6 +100,7 @@ class Recordings:
 
     open: dict[str, OpenRecording] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    to_stop: dict[str, OpenRecording] = field(default_factory=dict)
 
     def get(self, recording_id: str) -> OpenRecording | None:
         return self.open.get(recording_id)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.gate.conversations import ELSE, heard_of, now, recorded_call
+from callguard.agi.session import AgiSession
+from tests.gate.conversations import ELSE, events, heard_of, now, recorded_call
 from tests.harness.playbook import Call
+from tests.harness.recorder import Recorder
 from tests.harness.virtual import virtual_time
 from tests.house import NOTICE, PARTY, House, furnish, serving, simulated_pbx
 
@@ -55,7 +57,7 @@ async def test_a_recording_that_another_dialplan_starts_is_stopped_within_a_seco
         assert heard_of(rogue, party) < WITHIN_S
         assert faults(home)["foreign_recording"] == 1
         assert home.service.backstop.alarms == (
-            "recordings that callguard did not begin: 1, of which 1 were stopped",
+            "channels on which recordings ran that callguard did not begin: 1; stopped there: 1",
             "calls on a trunk without a verdict: 1",
         )
         await caller.hangs_up()
@@ -191,5 +193,84 @@ async def test_a_call_that_got_its_verdict_before_a_restart_is_not_hung_up(tmp_p
         await call.hears_all(NOTICE)
         await call.talk(seconds=1)
         assert "ungated_call" not in faults(home)
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_one_that_began_just_before_ours_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rogues: list[Recorder] = []
+    execute = AgiSession.exec
+
+    async def late(session: AgiSession, application: str, *options: str) -> str:
+        if application == "MixMonitor":
+            rogues.append(home.pbx.records(await home.pbx.leg(PARTY)))
+            await asyncio.sleep(0.05)
+        return await execute(session, application, *options)
+
+    monkeypatch.setattr(AgiSession, "exec", late)
+    async with guarded(tmp_path) as home:
+        call = await recorded_call(home)
+        party = call.leg("party")
+        paused = now()
+        await call.presses("*93", by="agent")
+        await call.talk(seconds=4)
+        (rogue,) = rogues
+        assert heard_of(rogue, party, paused + WITHIN_S) == 0
+        assert not any(one.running for one in call.recorders), "which is ours is not known"
+        await call.hangs_up("party")
+        await call.ended()
+        assert ("stopped", "callguard", None) in await events(home)
+
+
+@virtual_time
+async def test_ours_is_not_stopped_for_one_that_has_ended_by_itself(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as home:
+        call = await recorded_call(home)
+        media, party = home.pbx.asterisk.media, call.leg("party")
+        for _ in range(2):
+            home.pbx.records(party)
+            await call.talk(seconds=1)
+            assert media.stop_recording(party.channel)  # the newest, by whoever began it
+        await call.presses("*93", by="agent")
+        await call.presses("*94", by="agent")
+        resumed = now()
+        await call.talk(seconds=3)
+        ours = call.recorders[0]
+        assert heard_of(ours, party, resumed) == pytest.approx(3, abs=0.1)
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_ours_that_somebody_else_stopped_is_known_to_have_ended(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as home:
+        call = await recorded_call(home)
+        party, (ours,) = call.leg("party"), call.recorders
+        rogue = home.pbx.records(party)
+        await call.talk(seconds=1)
+        assert home.pbx.asterisk.media.stop_recording(party.channel, ours.identity)
+        paused = now()
+        await call.presses("*93", by="agent")
+        await call.talk(seconds=3)
+        assert heard_of(rogue, party, paused + WITHIN_S) == 0
+        assert ("stopped", "callguard", None) in await events(home)
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_ours_that_was_sealed_is_not_somebody_elses_after_the_connection_was_lost(
+    tmp_path: Path,
+) -> None:
+    async with guarded(tmp_path) as home:
+        call = await recorded_call(home)
+        await call.presses("*91", by="party")
+        await home.settled()
+        home.pbx.network.drop_ami()
+        await asyncio.sleep(5)
+        assert home.service.backstop.alarms == ()
         await call.hangs_up("party")
         await call.ended()

@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from callguard.consent.given import About, record
 from callguard.consent.prompts import PromptLibrary
+from callguard.contacts.store import read
 from callguard.gate.feature import BEEP, FAILURE_BEEP
-from callguard.storage.schema import calls, opt_outs, recordings
+from callguard.storage.schema import calls, consents, opt_outs, recordings
+from tests.gate.conversations import ELSE, trunk_house
 from tests.gate.forged import ask
 from tests.gate.forwarding import forwarded_call, forwarding_house
 from tests.gate.line_calls import locked
 from tests.harness.playbook import SPOOL, Call
 from tests.harness.recorder import RATE
-from tests.harness.virtual import virtual_time
+from tests.harness.virtual import current_clock, virtual_time
 from tests.house import NOTICE, PARTY, PROMPTS, WAV_HEADER, House, house
 
 STOPPED = f"{PROMPTS}/en/recording-stopped-1"
@@ -311,3 +314,37 @@ async def test_what_is_recorded_on_a_channel_ends_though_nothing_is_known_of_its
         await call.ended()
         assert await sealed_seconds(home) < 5
     assert len(told(call, FAILURE_BEEP)) == 2
+
+
+@virtual_time
+async def test_whoever_is_passed_on_to_past_the_gate_speaks_for_nobody_else(
+    tmp_path: Path,
+) -> None:
+    async with trunk_house(tmp_path) as home:
+        at = current_clock().now()
+        about = About("acme", PARTY, "recording")
+        with home.service.database.writing() as connection:
+            record(connection, about, proof="form", granted_at=at, at=at, actor="test", days=30)
+        call = await home_talking(home)
+        await call.blind_transfer("agent", to=ELSE, context="unguarded")
+        third = await home.pbx.leg(ELSE)
+        await third.answers()
+        await third.is_connected()
+        for code in ("*92", "*94", "*95"):
+            await third.presses(code)
+        heard = [each.prompt for each in third.heard]
+        still = is_recorded(call)
+        await third.hangs_up()
+        await call.ended()
+        await home.settled()
+        with home.service.database.reading() as connection:
+            (standing,) = read(connection, "acme", PARTY).consents
+        withdrawn = [row for row in home.rows(consents) if row["state"] == "withdrawn"]
+    assert heard == [OPTOUT_FAILED, UNCHANGED, STOPPED]
+    assert not still
+    assert not standing.withdrawn
+    assert home.rows(opt_outs) == []
+    assert home.one(recordings)["state"] == "sealed", "they were never heard in it"
+    assert [(row["subject"], row["channel_uniqueid"]) for row in withdrawn] == [
+        ("", third.channel.uniqueid)
+    ]

@@ -10,9 +10,11 @@ class Own:
 
     def __init__(self) -> None:
         self.ids: tuple[str, ...] = ()
+        self.known = True
 
-    def __call__(self, pbx: str, uniqueid: str) -> tuple[str, ...]:
-        return self.ids if (pbx, uniqueid) == (PBX, HERE) else ()
+    def __call__(self, pbx: str, uniqueid: str) -> dict[str, bool]:
+        ids = self.ids if (pbx, uniqueid) == (PBX, HERE) else ()
+        return dict.fromkeys(ids, self.known)
 
 
 def test_ours_is_counted_off_and_the_next_one_is_foreign() -> None:
@@ -74,3 +76,42 @@ def test_a_channel_is_reported_once_in_its_life() -> None:
     assert not foreign.report_once(PBX, HERE)
     foreign.gone(PBX, HERE)
     assert foreign.report_once(PBX, HERE)
+
+
+def test_which_is_ours_is_not_known_while_ours_is_being_begun() -> None:
+    own = Own()
+    own.ids, own.known = ("a",), False
+    foreign = ForeignRecordings(own)
+    assert not foreign.started(PBX, HERE)
+    assert foreign.started(PBX, HERE)
+    assert foreign.is_mixed(PBX, HERE)
+    for _ in range(2):
+        assert foreign.stopped_newest(PBX, HERE) is None
+        assert foreign.is_suspected(PBX, HERE), "until none is left"
+    foreign.ended_alone(PBX, HERE)
+    assert not foreign.is_mixed(PBX, HERE)
+
+
+def test_one_that_ended_beside_ours_was_somebody_elses_if_ours_lives() -> None:
+    own = Own()
+    foreign = ForeignRecordings(own)
+    own.ids = ("a",)
+    assert not foreign.started(PBX, HERE)
+    for ours, suspected in ((("a",), False), ((), True)):
+        assert foreign.started(PBX, HERE)
+        foreign.ended_one(PBX, HERE)
+        assert foreign.is_unsure(PBX, HERE)
+        foreign.only_these_live(PBX, HERE, ours)
+        assert not foreign.is_unsure(PBX, HERE)
+        assert foreign.is_suspected(PBX, HERE) is suspected
+
+
+def test_one_that_was_told_to_stop_is_no_question() -> None:
+    own = Own()
+    foreign = ForeignRecordings(own)
+    own.ids = ("a",)
+    assert not foreign.started(PBX, HERE)
+    assert foreign.started(PBX, HERE)
+    foreign.order(PBX, HERE)
+    foreign.ended_one(PBX, HERE)
+    assert not foreign.is_unsure(PBX, HERE)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from callguard.agi.session import AgiSession
 from callguard.consent.given import About, record
 from callguard.contacts.store import read
 from callguard.gate.callbook import Call as Decided
@@ -294,14 +295,14 @@ async def test_whoever_wants_silence_goes_before_whoever_resumes(
 ) -> None:
     async with conversing(tmp_path, "outbound") as (home, call):
         gate, decision, on_disk = home.service.gate, decided(home), asyncio.Event()
-        kept = home.service.recordings._kept
+        kept = home.service.recordings._log.keep
 
         async def slowly(recording: OpenRecording, kind: Any, by: str) -> bool:
             if kind == "resumed":
                 await on_disk.wait()
             return await kept(recording, kind, by)
 
-        monkeypatch.setattr(home.service.recordings, "_kept", slowly)
+        monkeypatch.setattr(home.service.recordings._log, "keep", slowly)
         assert await acts(home, "pause", "page") == DONE_PAUSED
         resuming = asyncio.create_task(act(gate, decision, "resume", "page"))
         await asyncio.sleep(0.5)
@@ -345,3 +346,51 @@ async def test_whoever_asked_may_leave_before_the_answer(tmp_path: Path) -> None
         row = home.one(recordings)
     assert asking.cancelled()
     assert (row["header"], len(ledger(home))) == (None, 1)
+
+
+@virtual_time
+async def test_a_hundred_at_once_are_one_stop_and_each_is_told_that_it_is_done(
+    tmp_path: Path,
+) -> None:
+    async with conversing(tmp_path, "outbound") as (home, call):
+        gate, decision = home.service.gate, decided(home)
+        done = await asyncio.gather(*(act(gate, decision, "stop", "api") for _ in range(100)))
+        await over(home, call)
+    assert done == [DONE_STOPPED] * 100
+    assert (kinds(home), gate.counts.faults) == ([("stopped", "api")], {})
+
+
+@virtual_time
+async def test_what_is_erased_before_asterisk_began_it_leaves_nothing_in_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, outcomes = AgiSession.exec, []
+
+    async def late(session: AgiSession, application: str, *options: str) -> str:
+        if application == "MixMonitor":
+            outcomes.append(await act(home.service.gate, decided(home), "withdraw", "api"))
+            await asyncio.sleep(2)
+        return await execute(session, application, *options)
+
+    monkeypatch.setattr(AgiSession, "exec", late)
+    async with house(tmp_path) as home:
+        call = await talking(home, "outbound")
+        assert not await audible(call)
+        await over(home, call)
+        assert (outcomes, home.spooled()) == ([DONE_ERASED], [])
+        assert home.one(recordings)["state"] == "erasing"
+
+
+@virtual_time
+async def test_a_pause_by_another_id_of_the_call_goes_before_a_resumption_under_way(
+    tmp_path: Path,
+) -> None:
+    async with conversing(tmp_path, "outbound") as (home, call):
+        kept, (recording,) = home.service.recordings, home.service.recorder.in_progress()
+        assert await kept.pause(recording, by="api")
+        resumed, paused = await asyncio.gather(
+            kept.resume(recording, by="api"), kept.pause(recording, by="api")
+        )
+        assert (resumed, paused) == (False, True)
+        assert not await audible(call)
+        await over(home, call)

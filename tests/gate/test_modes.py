@@ -15,6 +15,7 @@ from tests.gate.asked import (
     hangs_up,
     hears,
     holds,
+    loses_ami,
     play,
     presses,
     unholds,
@@ -374,6 +375,14 @@ QUESTIONS: list[Play] = [
         (hears("ask"), waits(2), agi_dies),
         INCOMPLETE,
         ("en/ask",),
+    ),
+    Play(
+        "notice: on hold for good, of which nobody could tell",
+        NOTICE,
+        (hears("notice", 1), loses_ami, holds, waits(26), unholds),
+        INCOMPLETE,
+        ("en/notice",),
+        heard_ms=0,
     ),
     Play(
         "ask: a no while on hold",

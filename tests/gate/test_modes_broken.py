@@ -15,7 +15,7 @@ from tests.harness.playbook import Call
 from tests.harness.virtual import virtual_time
 from tests.house import DID, House, house
 
-STEPS = 12
+STEPS = 14
 """More AGI commands than a call with a question, an answer and a recording takes."""
 
 

@@ -418,3 +418,25 @@ async def test_a_recording_that_begins_after_the_gate_was_cut_off_is_stopped(
         await home.settled()
         kinds = [row["kind"] for row in home.rows(recording_events)]
     assert kinds == ["lost"]
+
+
+@virtual_time
+async def test_a_pause_while_another_recording_is_made_ready_holds_for_it_too(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        call = await conversing(home)
+        recording = await its_recording(home, call)
+        (known,) = home.service.gate.calls.all()
+        tenant = home.service.tenants.get("acme")
+        assert tenant is not None
+        party = call.side("party")
+        file = await home.service.recordings.begin(tenant, known, party.uniqueid)
+        assert file is not None
+        assert await home.service.recordings.pause(recording, by="agent")
+        monitor = home.pbx.asterisk.media.start_recording(party, file, bridged_only=True)
+        home.service.recordings.running(file, monitor)
+        await asyncio.sleep(0.001)
+        assert [recorder.muted for recorder in call.recorders] == [{"read", "write"}] * 2
+        await call.hangs_up("party")
+        await call.ended()

@@ -128,6 +128,16 @@ async def test_a_recording_is_told_once_and_only_what_it_is_not_already() -> Non
 
 
 @virtual_time
+async def test_of_what_a_former_process_began_the_first_that_is_known_is_written_down() -> None:
+    async with stage() as on:
+        on.silence.follow(recording("a"), NONE, begun_here=False)
+        on.silence.follow(recording("b", CAROL), NONE, begun_here=True)
+        await asyncio.sleep(1)
+        on.silence.follow(recording("a"), NONE, begun_here=False)
+        assert on.notes == [("a", NONE)]
+
+
+@virtual_time
 async def test_silence_goes_before_sound() -> None:
     async with stage() as on:
         for name, why in (("a", NONE), ("b", WHY), ("c", NONE)):

@@ -158,6 +158,7 @@ def _channel(_: Exchange, channel: Channel, argument: str) -> str:
         "exten": channel.exten,
         "context": channel.context,
         "onhold": str(int(_is_held(channel))),
+        "rtp,hold": str(int(channel.on_hold)),
         "channeltype": channel.name.partition("/")[0],
     }
     if argument not in values:

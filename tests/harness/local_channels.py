@@ -80,6 +80,8 @@ class LocalChannels:
         for bridge in (one.bridge, two.bridge):
             if bridge is None or bridge.consulting or len(bridge.channels) != 2:
                 return False
+        if one.bridge is two.bridge:
+            return False
         media = self._pbx.media
         return not (media.running_recorders(one) or media.running_recorders(two))
 

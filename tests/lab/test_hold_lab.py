@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.lab import audio
 from tests.lab.asterisk import Asterisk
 from tests.lab.audio import AGENT_TONE, PARTY_TONE
-from tests.lab.guarded import GuardedPbx
+from tests.lab.guarded import GuardedPbx, eventually
 from tests.lab.in_dialog import Hold, Unhold
 from tests.lab.phone import Leg, Phone
+from tests.lab.proxy import Proxy
 from tests.lab.sipp import Digits, Talk
 from tests.lab.told import (
     Scene,
@@ -38,8 +40,8 @@ TENANTS: dict[int, dict[str, object]] = {
 BEEP_TONE = 700.0
 """Asterisk's own sound, by chance as high as the notice; where it sounds there is none."""
 
-BEEP_AT = 20
-"""Where its calls stand among those that go on at once."""
+BEEP_AT, LOST_AT = 20, 25
+"""Where the calls with the tone stand among all, and that without AMI."""
 
 LISTENED_S = 5.6
 
@@ -59,7 +61,7 @@ SCENES: Mapping[str, Scene] = {
     ),
     "a no on hold": Scene(ASK, (IN_IT, Hold("inactive"), Talk(100), Digits("2"))),
     "caller, on hold for a moment": Scene(
-        NOTICE, (IN_IT, Hold(), Talk(300), Unhold(), Talk(1600)), inbound=True
+        NOTICE, (IN_IT, Hold(), Talk(300), Unhold(), Talk(3100)), inbound=True
     ),
     "early media": Scene(NOTICE, early_ms=1000),
     "a machine": Scene(NOTICE, detects=True),
@@ -75,13 +77,24 @@ def pbx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
 
 
 @pytest.fixture(scope="module")
+def manager(pbx: Asterisk) -> Iterator[Proxy]:
+    """The way to the AMI."""
+    with Proxy(pbx.ami.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
 def guarded(
-    pbx: Asterisk, furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory
+    pbx: Asterisk,
+    manager: Proxy,
+    furnished: GuardedPbx,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GuardedPbx]:
     packs = tmp_path_factory.mktemp("packs")
     rule = recording_rule(BEEP, 'mode = "silent", beep = true')
     (packs / "lab.toml").write_text(f'title = "The laboratory"\n{rule}')
-    beside = GuardedPbx(pbx, tmp_path_factory.mktemp("guarded"), packs=packs).lay_out(furnished)
+    folder = tmp_path_factory.mktemp("guarded")
+    beside = GuardedPbx(pbx, folder, packs=packs, ami_port=manager.port).lay_out(furnished)
     add_tenants(beside, TENANTS)
     let_record_silently(beside, SILENT, BEEP)
     try:
@@ -162,6 +175,22 @@ def test_who_never_heard_the_whole_of_it_is_not_recorded(told: Mapping[str, Told
     assert told["on hold each time"].answered == ("notice", "incomplete", None)
     told["on hold to the end"].assert_ended()
     assert told["on hold to the end"].answered == ("notice", "incomplete", None)
+
+
+def test_on_hold_nothing_is_heard_also_where_the_manager_connection_is_lost(
+    played: Played, guarded: GuardedPbx, manager: Proxy, tmp_path: Path
+) -> None:
+    assert played, "no call of the others is under way"
+    held = {"held": Scene(NOTICE, (IN_IT, Hold("inactive"), Talk(2500)), leaves=True)}
+    manager.cut()
+    try:
+        eventually(lambda: guarded.logged("ami_down"))
+        told = Stage(guarded, tmp_path).play(held, first=LOST_AT)["held"]
+    finally:
+        manager.mend()
+
+    told.assert_ended()
+    assert told.answered == ("notice", "incomplete", None)
 
 
 def test_a_no_counts_on_hold_too(told: Mapping[str, Told]) -> None:

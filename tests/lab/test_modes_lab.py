@@ -49,6 +49,7 @@ SCENES: Mapping[str, Scene] = {
     "silent": Scene(SILENT),
     "notice": Scene(NOTICE),
     "notice, 5": Scene(NOTICE, (IN_IT, Digits("5"))),
+    "notice, 9 after it": Scene(NOTICE, (AFTER_IT, Digits("9"))),
     "notice to refuse": Scene(REFUSE),
     "notice to refuse, 1 after it": Scene(REFUSE, (AFTER_IT, Digits("1"))),
     "notice to refuse, 2": Scene(REFUSE, (IN_IT, Digits("2"))),
@@ -69,7 +70,7 @@ SCENES: Mapping[str, Scene] = {
     "law: ask, 1": Scene(LAW_ASKS, (AFTER_IT, Digits("1"))),
     "no prompt with these digits": Scene(OWN_DIGITS, (AFTER_IT, Digits("3"))),
     "caller, silent": Scene(SILENT, inbound=True),
-    "caller, notice": Scene(NOTICE, (AFTER_IT,), inbound=True),
+    "caller, notice": Scene(NOTICE, (Talk(2800),), inbound=True),
     "caller, notice to refuse, 2": Scene(REFUSE, (IN_IT, Digits("2")), inbound=True, talk_ms=1600),
     "caller, ask, 1 by INFO": Scene(ASK, (AFTER_IT, Info("1")), inbound=True, info=True),
     "caller, ask, 1": Scene(ASK, (AFTER_IT, Digits("1")), inbound=True),
@@ -137,6 +138,7 @@ UNRECORDED = {
     "caller, notice to refuse, 2": ("notice_or_refuse", "refused", "2"),
 }
 ENDED = {
+    "notice, 9 after it": ("notice", "refused", "9"),
     "notice to refuse, 9": ("notice_or_refuse", "refused", "9"),
     "notice to refuse, 2, or end": ("notice_or_refuse", "refused", "2"),
     "ask or end, silence": ("ask", "refused", None),

@@ -198,14 +198,18 @@ class Stage:
         self._human = audio.write_mulaw(folder / "human.ul", speech)
         self._early = audio.write_mulaw(folder / "early.ul", audio.tone(EARLY_TONE, 5))
 
-    def play(self, scenes: Mapping[str, Scene], *, at_once: int = 15) -> dict[str, Told]:
-        """Play them all; what became of each, once it is sealed."""
+    def play(
+        self, scenes: Mapping[str, Scene], *, first: int = 0, at_once: int = 15
+    ) -> dict[str, Told]:
+        """Play them all, with numbers and ports from the `first` on; what became of each, once it
+        is sealed."""
+        numbered = list(enumerate(scenes.items(), first))
         with ThreadPoolExecutor(at_once) as pool:
-            calls = [pool.submit(self._call, at, scene) for at, scene in enumerate(scenes.values())]
+            calls = [pool.submit(self._call, at, scene) for at, (_, scene) in numbered]
             ends = [call.result() for call in calls]
         return {
             name: self._told(number_of(at), *end)
-            for at, (name, end) in enumerate(zip(scenes, ends, strict=True))
+            for (at, (name, _)), end in zip(numbered, ends, strict=True)
         }
 
     def _told(self, number: str, agent: Outcome, party: Outcome) -> Told:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from callguard.audit.log import first_broken
 from callguard.recording import sealer as sealer_module
+from callguard.recording.erasure import Eraser
 from callguard.recording.keys import identity_context
 from callguard.recording.objects import ObjectStoreError
 from callguard.recording.reading import find_sealed, plain_file, sealed_file
@@ -347,3 +348,31 @@ async def test_a_database_that_cannot_be_written_keeps_the_plaintext(
             await house.sealer._close(opened)
     assert house.plaintext() == [opened.spool_name]
     assert row_of(house, opened.id).state == "recording"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_one_that_is_erased_while_it_is_sealed_is_no_failure(
+    house: House, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    opened = await house.recorded(AUDIO)
+    eraser = Eraser(house.clock, house.journal, house.spool, house.store)
+    loop, put = asyncio.get_running_loop(), house.store.put
+
+    def erased() -> None:
+        erasing = eraser.erase(opened, by="api", days=30)
+        assert asyncio.run_coroutine_threadsafe(erasing, loop).result(5)
+
+    def meanwhile(name: str, pieces: Iterable[bytes]) -> int:
+        if when == "before":
+            erased()
+            raise ObjectStoreError("it went under our hands")
+        size = put(name, pieces)
+        erased()
+        return size
+
+    monkeypatch.setattr(house.store, "put", meanwhile)
+    house.sealer.ended(opened)
+    await drain(house)
+    assert (house.sealer.failures, house.sealer.sealed) == (0, 0)
+    assert row_of(house, opened.id).state == "erasing"
+    assert (house.plaintext(), list(house.store.names())) == ([], [])

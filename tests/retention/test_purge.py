@@ -1,7 +1,7 @@
 """The purge takes all that has expired and nothing else, and says what it took."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -221,3 +221,5 @@ async def test_a_tombstone_holds_no_more_than_the_names(
 def test_a_day_is_24_hours(clock: HandClock) -> None:
     assert expires_at(clock.now(), 0) == clock.now()
     assert expires_at(clock.now(), 365) - clock.now() == timedelta(hours=24 * 365)
+    # "For ever", as a form writes it.
+    assert expires_at(datetime(9999, 12, 31, tzinfo=UTC), 365) == datetime.max.replace(tzinfo=UTC)

@@ -1,0 +1,106 @@
+"""A consent counts only as it was given, and for no longer than it stood."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callguard.agi.session import AgiSession, Streamed
+from callguard.gate.callbook import Call as KnownCall
+from callguard.gate.recordings import CallRecordings
+from callguard.storage.schema import consents, recordings
+from callguard.tenants.tenant import Tenant
+from tests.gate.asked import Play, chooses, hears, path, play, waits
+from tests.gate.test_modes_chosen import BERLIN, consenting, withdrawing
+from tests.harness.virtual import virtual_time
+from tests.house import PARTY, House, house
+
+
+@virtual_time
+async def test_a_consent_that_is_withdrawn_during_the_notice_is_none(tmp_path: Path) -> None:
+    async def by_letter(home: House, _: Any) -> None:
+        withdrawing(home, BERLIN)
+
+    async with house(tmp_path) as home:
+        consenting(home, BERLIN)
+        steps = (hears("notice", 1), by_letter, waits(2))
+        came = await play(home, Play("", {}, steps, None), BERLIN, outbound=True)
+    (row,) = came.rows
+    assert (row["state"], row["mode"], row["proof"]) == ("incomplete", "notice", None)
+    assert row["rules"][-1] == "callguard: the consent on file ended meanwhile"
+    assert (came.told, came.outcome.recorded_samples) == (False, 0)
+
+
+@virtual_time
+async def test_who_withdraws_while_the_recording_is_made_ready_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = CallRecordings.begin
+
+    async def begin(
+        self: CallRecordings, tenant: Tenant, call: KnownCall, uniqueid: str
+    ) -> str | None:
+        file = await begun(self, tenant, call, uniqueid)
+        home.service.gate.told.withdraw(call.pbx, uniqueid)
+        return file
+
+    monkeypatch.setattr(CallRecordings, "begin", begin)
+    async with house(tmp_path) as home:
+        notice = Play("", {}, (hears("notice"),), None)
+        came = await play(home, notice, PARTY, outbound=True)
+        await home.settled()
+        row = home.one(recordings)
+    assert came.outcome.recordings == ()
+    assert row["state"] == "lost"
+
+
+@virtual_time
+async def test_who_hangs_up_at_the_end_of_the_notice_did_not_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = AgiSession.stream_file
+
+    async def ends_with_it(self: AgiSession, *told: Any, **more: Any) -> Streamed:
+        found = await played(self, *told, **more)
+        self._link.hung_up = True  # the line HANGUP, just before the reply
+        return found
+
+    async with house(tmp_path) as home:
+        await chooses(home, late_s=0)
+        monkeypatch.setattr(AgiSession, "stream_file", ends_with_it)
+        call = home.pbx.outbound(PARTY, tenant="acme", purpose="service")
+        await call.carrier_answers()
+        await call.hears_all(path(home, "notice"))
+        await asyncio.sleep(1)
+        await call.hangs_up("party")
+        outcome = await call.ended()
+        row = home.one(consents)
+    assert (row["state"], outcome.recordings) == ("incomplete", ())
+
+
+@virtual_time
+async def test_audio_that_changes_while_it_plays_proves_nothing(tmp_path: Path) -> None:
+    async def another(home: House, _: Any) -> None:
+        name = path(home, "notice").rpartition("/")[2]
+        file = home.folder / "prompts" / "en" / f"{name}.wav"
+        file.write_bytes(file.read_bytes()[:-2] + b"\1\1")
+
+    async with house(tmp_path) as home:
+        steps = (hears("notice", 1), another, waits(2))
+        came = await play(home, Play("", {}, steps, None), PARTY, outbound=True)
+        faults = home.service.gate.counts.faults
+    (row,) = came.rows
+    assert (row["state"], row["heard_ms"], came.outcome.recorded_samples) == ("incomplete", 0, 0)
+    assert faults["prompt_changed"] == 1
+
+
+@virtual_time
+async def test_why_a_call_was_recorded_is_kept_for_longer_than_the_recording(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        await home.whole_call()
+        await home.settled()
+        recording, consent = home.one(recordings), home.one(consents)
+    assert recording["expires_at"] < consent["expires_at"]
