@@ -31,6 +31,7 @@ class Expected:
 
 EXPECTED: Mapping[str, Expected] = {
     "outbound allowed": Expected("outbound", "allow", True, "granted", True),
+    "outbound asked, and agreed": Expected("outbound", "allow", True, "granted", True),
     "outbound opted out": Expected("outbound", "block", False, None, False),
     "outbound outside hours": Expected("outbound", "block", False, None, False),
     "outbound fourth in a day": Expected("outbound", "block", False, None, False),

@@ -13,7 +13,7 @@ from callguard.service import Service
 from callguard.storage.database import Database
 from tests.harness.playbook import Call, Outcome, Pbx
 from tests.harness.virtual import current_clock, run_virtual
-from tests.house import DID, NOTICE, PARTY, furnish, serving, simulated_pbx
+from tests.house import DID, NOTICE, PARTY, PROMPTS, furnish, serving, simulated_pbx
 from tests.lab.people import at_night, at_noon, sold_to_at_noon
 from tests.lab.report import CallReport, report
 from tests.optout.registry.shelves import put
@@ -24,6 +24,9 @@ OFTEN_CALLED = "+13055550157"
 """Of Florida, where three sales calls a day are the most."""
 LISTED = "+16145550158"
 EMERGENCY = "999"
+ASKED = "+493012345678"
+"""In Germany, where nobody is recorded who did not agree."""
+QUESTION = f"{PROMPTS}/en/ask-1"
 
 Scene = Callable[[Pbx], Awaitable[tuple[str, Outcome]]]
 
@@ -104,6 +107,15 @@ async def _outbound(
     return number, await _talk(call)
 
 
+async def _asked(pbx: Pbx) -> tuple[str, Outcome]:
+    call = pbx.outbound(ASKED, tenant="acme")
+    await call.carrier_answers()
+    await call.hears_all(QUESTION)
+    await asyncio.sleep(1)
+    await call.presses("1")
+    return ASKED, await _talk(call)
+
+
 async def _blocked(pbx: Pbx, number: str, purpose: str = "") -> tuple[str, Outcome]:
     return number, await pbx.outbound(number, tenant="acme", purpose=purpose).ended()
 
@@ -144,6 +156,7 @@ async def _frozen(pbx: Pbx, scene: Scene) -> tuple[str, Outcome]:
 
 SCENES: dict[str, Scene] = {
     "outbound allowed": lambda pbx: _outbound(pbx, PARTY, announced=True),
+    "outbound asked, and agreed": _asked,
     "outbound opted out": lambda pbx: _blocked(pbx, OPTED_OUT),
     "outbound outside hours": lambda pbx: _blocked(pbx, ASLEEP, "collection"),
     "outbound fourth in a day": lambda pbx: _blocked(pbx, OFTEN_CALLED, "marketing"),

@@ -14,10 +14,12 @@ from tests.lab.calls import LINE, PARTY, Telephony
 from tests.lab.people import at_night, at_noon, sold_to_at_noon
 from tests.lab.report import CallReport, report
 from tests.lab.service import TENANT, Callguard
-from tests.lab.sipp import Talk
+from tests.lab.sipp import Digits, Talk
 
 OPTED_OUT = "12025550155"
 ASLEEP = "12025550156"
+ASKED = "493012345678"
+"""In Germany, where nobody is recorded who did not agree."""
 OFTEN_CALLED = "13055550157"
 """Of Florida, where three sales calls a day are the most."""
 LISTED = "16145550158"
@@ -26,8 +28,11 @@ COLLECTOR, SELLER = "tenant-1", "tenant-2"
 """Tenants of the dialplan's prefixes `*51` and `*52`, who record nothing."""
 EMERGENCY = "911"
 TALK = Talk(1500)
-NOTICE_S = 4.6
-"""Longer than the English notice."""
+NOTICE_S = 6.1
+"""Longer than the English notice and the wait for a late no."""
+
+QUESTION_S = 9.0
+"""Longer than the English question."""
 
 Scene = Callable[["RealStage"], tuple[str, bool, float]]
 """Plays one call; the number, whether it was connected, and seconds until its outcome was seen."""
@@ -136,6 +141,16 @@ def _outbound(
     return number, agent.connected and reached.connected, seconds
 
 
+def _asked(stage: RealStage) -> tuple[str, bool, float]:
+    begun = time.monotonic()
+    agrees = (Talk(int(QUESTION_S * 1000)), Digits("1"))
+    with stage.telephony.party_answers(steps=agrees) as party:
+        agent = stage.telephony.agent_calls(ASKED, steps=(TALK,)).finish()
+        seconds = time.monotonic() - begun
+        reached = party.finish()
+    return ASKED, agent.connected and reached.connected, seconds
+
+
 def _inbound(stage: RealStage, notice_s: float) -> tuple[str, bool, float]:
     begun = time.monotonic()
     with stage.telephony.agent_answers() as agent:
@@ -165,6 +180,7 @@ def _frozen(
 
 SCENES: dict[str, Scene] = {
     "outbound allowed": lambda stage: _outbound(stage, PARTY),
+    "outbound asked, and agreed": _asked,
     "outbound opted out": lambda stage: _outbound(stage, OPTED_OUT),
     "outbound outside hours": lambda stage: _outbound(stage, ASLEEP, prefix="*51"),
     "outbound fourth in a day": lambda stage: _outbound(stage, OFTEN_CALLED, prefix="*52"),
