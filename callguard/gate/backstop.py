@@ -33,7 +33,7 @@ from callguard.gate.room import Gate
 from callguard.gate.supervision import Supervision
 from callguard.gate.ungated import diallers, may_be_emergency, placed_by
 from callguard.ids import is_call_id
-from callguard.recording.recorder import Recorder
+from callguard.recording.recorder import OpenRecording, Recorder
 
 log = structlog.get_logger(__name__)
 
@@ -84,10 +84,12 @@ class Backstop:
         self._waiting: set[tuple[str, str]] = set()
         self._known = {name: asyncio.Event() for name in pbxs}
         self._unasked = {name: asyncio.Event() for name in pbxs}
+        recorder.on_paused = self._paused
         gate.told.watch(lambda pbx, _: self._look_again(self._pbxs[pbx]))
         self.foreign = 0
         self.stopped = 0
         self.ungated = 0
+        self.forbidden = False
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -98,6 +100,8 @@ class Backstop:
                 f"channels on which recordings ran that callguard did not begin: {self.foreign}; "
                 f"stopped there: {self.stopped}"
             )
+        if self.forbidden:
+            told.append("the manager user may not stop recordings (docs/install.md)")
         if self.ungated:
             told.append(f"calls on a trunk without a verdict: {self.ungated}")
         return tuple(told)
@@ -152,6 +156,11 @@ class Backstop:
     def _own_on(self, pbx: str, uniqueid: str) -> dict[str, bool]:
         return {one.id: one.running for one in self._recorder.on_channel(pbx, uniqueid)}
 
+    def _paused(self, recording: OpenRecording) -> None:
+        pbx = self._pbxs.get(recording.pbx)
+        if pbx is not None:
+            self._look_again(pbx)
+
     def _look_again(self, pbx: Pbx) -> None:
         for uniqueid in self._foreign.on(pbx.name):
             self._look_at(pbx, _Look(uniqueid))
@@ -183,7 +192,8 @@ class Backstop:
                     continue  # it ended meanwhile
                 self._gate.counts.fault("backstop_failed")
                 log.error("backstop_failed", pbx=pbx.name, reason=str(error))
-                asyncio.get_running_loop().call_later(AGAIN_S, self._look_at, pbx, look)
+                if look.dialled is None:
+                    asyncio.get_running_loop().call_later(AGAIN_S, self._look_at, pbx, look)
 
     async def _check_recordings(self, pbx: Pbx, uniqueid: str) -> None:
         channel = pbx.live.channels.get(uniqueid)
@@ -236,12 +246,19 @@ class Backstop:
             self._look_at(pbx, _Look(uniqueid))
 
     async def _stop(self, pbx: Pbx, channel: Channel) -> None:
-        """Stops the newest until none is left that is not ours. Asterisk names no recording but
-        our own: one of ours that began after it goes with it, and so does one of which that is not
-        known."""
-        here = pbx.name, channel.uniqueid
-        if self._foreign.is_unsure(*here):
+        """Asterisk names no recording but our own: one of ours that began after somebody else's
+        goes with it, and so does one of which that is not known."""
+        if self._foreign.is_unsure(pbx.name, channel.uniqueid):
             await self._find_ours(pbx, channel)
+        mixed = self._foreign.is_mixed(pbx.name, channel.uniqueid)
+        await self._stop_newest(pbx, channel)
+        if mixed and not self._foreign.is_mixed(pbx.name, channel.uniqueid):
+            for recording in self._recorder.on_channel(pbx.name, channel.uniqueid):
+                self._end_own(recording.id)
+
+    async def _stop_newest(self, pbx: Pbx, channel: Channel) -> None:
+        """Until none is left that is not ours."""
+        here = pbx.name, channel.uniqueid
         for _ in range(MOST_STOPPED):
             if not self._foreign.is_suspected(*here):
                 return
@@ -265,14 +282,12 @@ class Backstop:
             log.warning("foreign_recording_stopped", pbx=pbx.name, channel=channel.name)
 
     def _none_stopped(self, pbx: Pbx, channel: Channel, error: AmiRefused) -> None:
-        """Either nothing runs there any more, nor ours, or it is not for us to stop it."""
+        """Either nothing runs there any more, or it is not for us to stop it."""
         if "permission" in str(error).casefold():
+            self.forbidden = True
             self._gate.counts.fault("foreign_recording_not_stopped")
             log.error("foreign_recording_not_stopped", pbx=pbx.name, reason=str(error))
             return
-        if self._foreign.is_mixed(pbx.name, channel.uniqueid):
-            for recording in self._recorder.on_channel(pbx.name, channel.uniqueid):
-                self._end_own(recording.id)
         self._foreign.ended_alone(pbx.name, channel.uniqueid)
 
     async def _find_ours(self, pbx: Pbx, channel: Channel) -> None:

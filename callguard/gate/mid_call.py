@@ -87,7 +87,8 @@ def _acting(gate: Gate, call: Call, who: Who, session: AgiSession | None, name: 
     acts = gate.acts.begun(call.id)
     here = session.env.uniqueid if session else call.uniqueid
     found = gate.recordings.in_progress(call, here)
-    running = tuple(one for one in found if one.id not in acts.stopped)
+    ended = gate.recordings.has_ended
+    running = tuple(one for one in found if one.id not in acts.stopped and not ended(one))
     return _Acting(gate, acts, call, who, session, name or who, running)
 
 

@@ -13,7 +13,7 @@ from callguard.recording.recorder import OpenRecording
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import recording_events
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import days_kept
+from callguard.tenants.tenant import evidence_days
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ UNKEPT = 20_000
 
 
 class RecordingLog:
-    """One row for each change, kept as long as the tenant keeps consents. What cannot be written is
+    """One row for each change, kept as long as the consent to it. What cannot be written is
     tried again in the order in which it happened; what waits is lost with the process."""
 
     def __init__(self, clock: Clock, journal: Journal, tenants: TenantDirectory) -> None:
@@ -59,7 +59,7 @@ class RecordingLog:
 
     def days(self, recording: OpenRecording) -> int:
         """How long its rows are kept."""
-        return days_kept(self._tenants.get(recording.tenant), "consent")
+        return evidence_days(self._tenants.get(recording.tenant))
 
     def note(
         self, recording: OpenRecording, kind: Kind, by: str, reason: str | None = None

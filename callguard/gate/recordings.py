@@ -109,6 +109,9 @@ class CallRecordings:
         self._end(recording)
         log.info("recording_stopped", recording=recording.id, call=recording.call_id)
 
+    def has_ended(self, recording: OpenRecording) -> bool:
+        return self._over(recording)
+
     def found_ended(self, recording: OpenRecording) -> None:
         if not self._over(recording):
             self.stopped(recording)
@@ -298,10 +301,13 @@ class CallRecordings:
         return pbx.session.state != "up" or call.uniqueid in pbx.live.channels
 
     def in_progress(self, call: Call, channel_uniqueid: str) -> tuple[OpenRecording, ...]:
-        """The recordings of a conversation: of the call, of whoever began it, and of every channel
-        that is connected or linked with the one given, which may belong to another call that was
-        passed on."""
-        return self._of(call.pbx, call.id, call.uniqueid, channel_uniqueid)
+        """The recordings of a conversation: of the call, of whoever began it, was told or is
+        recorded in it, and of every channel that is connected or linked with one of these or the
+        one given, which may belong to another call that was passed on."""
+        recorded = [r.channel_uniqueid for r in self._recorder.of_call(call.id)]
+        told = self.supervision.parties.told.of_call(call.id)
+        there = [uniqueid for pbx, uniqueid, _ in told if pbx == call.pbx]
+        return self._of(call.pbx, call.id, call.uniqueid, channel_uniqueid, *recorded, *there)
 
     def _of(self, pbx: str, call_id: str, *uniqueids: str) -> tuple[OpenRecording, ...]:
         found = {r.id: r for r in self._recorder.of_call(call_id)}

@@ -118,6 +118,10 @@ class Recordings(Protocol):
         """The recording was stopped from its own channel."""
         ...
 
+    def has_ended(self, recording: OpenRecording) -> bool:
+        """Whether it is known that Asterisk does not write that recording any more."""
+        ...
+
     def found_ended(self, recording: OpenRecording) -> None:
         """Asterisk does not write that recording any more, whoever ended it."""
         ...

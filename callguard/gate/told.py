@@ -113,8 +113,10 @@ def read_told(
             withdrawn = before is not None and before.state is ConsentState.WITHDRAWN
             if withdrawn and before is not None and before.call_id == row.call_id:
                 continue  # nobody is asked again in that call; the clock was set back
+            over = row.until is not None and row.until <= now
+            state = ConsentState.EXPIRED if over else ConsentState(row.state)
             found[row.channel_uniqueid] = Told(
-                row.tenant_id, row.call_id, row.subject, ConsentState(row.state), row.until
+                row.tenant_id, row.call_id, row.subject, state, row.until
             )
             said_at[row.channel_uniqueid] = row.at
     ended = _withdrawn_elsewhere(connection, found.values())

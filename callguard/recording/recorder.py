@@ -21,7 +21,7 @@ from callguard.recording.keys import KeyStoreError, KeyWrapper, wrap_file_key
 from callguard.recording.spool import Spool
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import recording_events, recordings
-from callguard.tenants.tenant import Tenant
+from callguard.tenants.tenant import Tenant, evidence_days
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +66,7 @@ class Recorder:
         self._paused: set[str] = set()
         self.to_stop: dict[str, OpenRecording] = {}
         self.on_done: Callable[[OpenRecording], None] = lambda _: None
+        self.on_paused: Callable[[OpenRecording], None] = lambda _: None
         self.faults: dict[str, int] = {}
 
     def load(self, connection: Connection) -> None:
@@ -111,7 +112,11 @@ class Recorder:
         return recording_id in self._paused
 
     def pause(self, recording_id: str) -> None:
+        """Whoever else must not hear what is said now is told by ``on_paused``."""
         self._paused.add(recording_id)
+        recording = self._open.get(recording_id)
+        if recording is not None:
+            self.on_paused(recording)
 
     def resume(self, recording_id: str) -> None:
         self._paused.discard(recording_id)
@@ -169,7 +174,7 @@ class Recorder:
         if paused:
             why = "its conversation is paused"
             event = RecordingEvent(recording_id, call_id, tenant.id, "paused", CALLGUARD, at, why)
-            rows.append(as_row(event, tenant.days("consent")))
+            rows.append(as_row(event, evidence_days(tenant)))
         try:
             await self._journal.insert(*rows, timeout=self._durable_s)
         except NotDurableError as error:

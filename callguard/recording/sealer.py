@@ -31,7 +31,7 @@ from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import recordings
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import Tenant, days_kept
+from callguard.tenants.tenant import Tenant, days_kept, evidence_days
 
 log = structlog.get_logger(__name__)
 
@@ -191,7 +191,7 @@ class Sealer:
             self._clock.now(),
             "its spool entry is missing",
         )
-        self._journal.post(event_row(event, days_kept(tenant, "consent")))
+        self._journal.post(event_row(event, evidence_days(tenant)))
 
     async def _without_audio(self, recording: OpenRecording, state: str, days: int) -> bool:
         at = self._ended_at(recording)

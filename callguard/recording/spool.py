@@ -24,6 +24,7 @@ from callguard.recording.durable import sync_folder
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NEW_NAME = re.compile(r"[0-9a-f]{32}\.[A-Za-z0-9]+")
 _MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 _ZEROS = bytes(64 * 1024)
@@ -110,7 +111,7 @@ class Spool:
 
     def is_name(self, name: str) -> bool:
         """Whether it is a name as ``new_name`` makes them."""
-        return _NAME.fullmatch(name) is not None
+        return _NEW_NAME.fullmatch(name) is not None
 
     def path(self, name: str) -> Path:
         """Where an entry lies for this process. Raises SpoolError for a name that is none."""

@@ -24,7 +24,9 @@ JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 
 MAX_NUMBER: Final = 254
-PLAIN: Final = r"^[^\x00-\x1f\x7f]*$"
+PLAIN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+"""Neither what steers a terminal nor what turns the order of what stands beside it round."""
+
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=PLAIN)]
 Given = Annotated[str, StringConstraints(max_length=MAX_NUMBER)]
 

@@ -18,10 +18,11 @@ from callguard.consent.speech import build
 from callguard.consent.texts import PromptText, shipped_texts
 from tests.consent.speech import write_manifest, write_prompt
 
-NOTICE = PromptText("notice", "en", 1, "This call is recorded. Press 9 to object.", "en-gb")
+NINE = PromptText(
+    "notice", "en", 1, "This call is recorded. Press 9.", "en-gb", digits=Digits(opt_out="9")
+)
 DONE = PromptText("optout-done", "he", 3, "לא נתקשר אליכם שוב, שלום.", "he")
 OTHERS = Digits("3", "4", "8")
-NINE = replace(NOTICE, digits=Digits(opt_out="9"))
 EIGHT = replace(NINE, text="This call is recorded. Press 8.", digits=Digits(opt_out="8"))
 SEVEN = replace(NINE, text="This call is recorded. Press 7.", digits=Digits(opt_out="7"))
 
@@ -46,7 +47,7 @@ def tool(folder: Path, name: str, script: str) -> None:
 
 
 def test_what_is_spoken_can_be_loaded_and_heard(tmp_path: Path) -> None:
-    built = build(tmp_path, [NOTICE, DONE])
+    built = build(tmp_path, [NINE, DONE])
     made = built.prompts
     assert built.spoken == 2
     library, faults = PromptLibrary.load(tmp_path)
@@ -73,26 +74,26 @@ def test_what_is_spoken_can_be_loaded_and_heard(tmp_path: Path) -> None:
 
 def test_what_has_phonemes_is_spoken_by_them_and_proved_by_its_words(tmp_path: Path) -> None:
     words, sounds = "השיחה מוקלטת.", "[[hasiX'a mukl'etet]]."
-    (made,) = build(tmp_path, [PromptText("notice", "he", 1, words, "he", sounds)]).prompts
-    (plain,) = build(tmp_path / "plain", [PromptText("notice", "he", 1, words, "he")]).prompts
+    (made,) = build(tmp_path, [PromptText("granted", "he", 1, words, "he", sounds)]).prompts
+    (plain,) = build(tmp_path / "plain", [PromptText("granted", "he", 1, words, "he")]).prompts
     assert made.text == words
     assert made.sha256 != plain.sha256
-    assert PromptLibrary.load(tmp_path)[0].find("notice", "he") == made
+    assert PromptLibrary.load(tmp_path)[0].find("granted", "he") == made
 
 
 def test_speaking_again_changes_nothing_and_mends_what_is_broken(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    build(tmp_path, [NOTICE], told=lambda done, whole: told.append((done, whole)))
+    build(tmp_path, [NINE], told=lambda done, whole: told.append((done, whole)))
     assert told == [(1, 1)]
     first = files(tmp_path)
-    assert build(tmp_path, [NOTICE]).spoken == 0
+    assert build(tmp_path, [NINE]).spoken == 0
     (tmp_path / "en" / "notice-1.wav").write_bytes(b"half")
-    assert build(tmp_path, [NOTICE]).spoken == 1
+    assert build(tmp_path, [NINE]).spoken == 1
     (tmp_path / MANIFEST).write_bytes(b"[{")
-    assert build(tmp_path, [NOTICE]).spoken == 1
+    assert build(tmp_path, [NINE]).spoken == 1
     assert files(tmp_path) == first
     (tmp_path / MANIFEST).write_bytes(b"[3," + first[MANIFEST][1:])
-    assert build(tmp_path, [NOTICE]).spoken == 0
+    assert build(tmp_path, [NINE]).spoken == 0
     assert files(tmp_path) == first
 
 
@@ -117,7 +118,7 @@ def test_parts_that_a_crash_left_are_no_harm(tmp_path: Path) -> None:
     (tmp_path / "en").mkdir()
     for name in ("en/notice-1.part", "manifest.part"):
         (tmp_path / name).write_bytes(b"half")
-    build(tmp_path, [NOTICE])
+    build(tmp_path, [NINE])
     assert PromptLibrary.load(tmp_path)[1] == ()
     assert set(files(tmp_path)) == {MANIFEST, "en/notice-1.wav"}
 
@@ -125,7 +126,7 @@ def test_parts_that_a_crash_left_are_no_harm(tmp_path: Path) -> None:
 def test_a_building_that_is_cut_short_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build(tmp_path, [NOTICE])
+    build(tmp_path, [NINE])
     before = PromptLibrary.load(tmp_path)[0].all()
     run = consent_tools.run
 
@@ -136,7 +137,7 @@ def test_a_building_that_is_cut_short_leaves_what_was_there(
 
     monkeypatch.setattr(speech, "run", fail)
     with pytest.raises(PromptError, match="cut"):
-        build(tmp_path, [NOTICE, DONE])
+        build(tmp_path, [NINE, DONE])
     library, faults = PromptLibrary.load(tmp_path)
     assert (library.all(), faults) == (before, ())
 
@@ -149,19 +150,19 @@ def test_what_is_no_plausible_prompt_is_refused(tmp_path: Path, text: str) -> No
 
 
 def test_a_text_is_never_taken_for_an_option(tmp_path: Path) -> None:
-    build(tmp_path, [PromptText("notice", "en", 1, "--version is what they said to me", "en-gb")])
+    build(tmp_path, [PromptText("granted", "en", 1, "--version is what they said to me", "en-gb")])
     assert len(PromptLibrary.load(tmp_path)[0]) == 1
 
 
 def test_without_espeak_it_is_said_what_is_missing(tmp_path: Path, tools: Path) -> None:
     with pytest.raises(PromptError, match=r"^espeak-ng is not installed$"):
-        build(tmp_path / "out", [NOTICE])
+        build(tmp_path / "out", [NINE])
 
 
 def test_without_sox_it_is_said_what_is_missing(tmp_path: Path, tools: Path) -> None:
     tool(tools, "espeak-ng", "exit 0")
     with pytest.raises(PromptError, match=r"^sox is not installed$"):
-        build(tmp_path / "out", [NOTICE])
+        build(tmp_path / "out", [NINE])
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_a_tool_that_fails_is_one_line_with_its_own_words(
 ) -> None:
     tool(tools, "espeak-ng", script)
     with pytest.raises(PromptError, match=reason) as caught:
-        build(tmp_path / "out", [NOTICE])
+        build(tmp_path / "out", [NINE])
     assert "\n" not in str(caught.value)
 
 
@@ -187,7 +188,7 @@ def test_a_tool_that_hangs_is_ended(
     monkeypatch.setattr(consent_tools, "TOOL_S", 0.05)
     tool(tools, "espeak-ng", "exec /bin/sleep 60")
     with pytest.raises(PromptError, match=r"did not finish in 0\.05 s"):
-        build(tmp_path / "out", [NOTICE])
+        build(tmp_path / "out", [NINE])
 
 
 @pytest.mark.parametrize("script", ["exit 0", "echo words"])
@@ -195,7 +196,7 @@ def test_a_tool_that_makes_no_sound_is_found_out(tmp_path: Path, tools: Path, sc
     tool(tools, "espeak-ng", "exit 0")
     tool(tools, "sox", script)
     with pytest.raises(PromptError, match=r"notice-1\.wav: 0\.0 s is no plausible length"):
-        build(tmp_path / "out", [NOTICE])
+        build(tmp_path / "out", [NINE])
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
@@ -204,7 +205,7 @@ def test_a_tool_that_says_that_it_failed_is_believed_though_it_ends_well(
 ) -> None:
     tool(silent, "sox", f"/bin/cat {silent}/silence.raw; echo 'sox FAIL sox: No space left' >&2")
     with pytest.raises(PromptError, match="sox failed: sox FAIL sox: No space left"):
-        build(tmp_path / "out", [NOTICE])
+        build(tmp_path / "out", [NINE])
 
 
 @pytest.fixture
@@ -316,7 +317,7 @@ def test_a_kill_between_the_audio_and_the_manifest_leaves_what_was_there(
     assert (out / "en" / "notice-1.wav").exists()
     library, faults = PromptLibrary.load(out)
     assert (library.all(), faults) == (before, ())
-    assert build(out, [NOTICE]).spoken == 1
+    assert build(out, [NINE]).spoken == 1
 
 
 def test_a_full_disk_leaves_the_manifest_as_it_was(
@@ -330,7 +331,7 @@ def test_a_full_disk_leaves_the_manifest_as_it_was(
         (out / full).unlink(missing_ok=True)
         (out / full).symlink_to("/dev/full")
         with pytest.raises(OSError, match="No space left"):
-            build(out, [NOTICE])
+            build(out, [NINE])
         assert (out / MANIFEST).read_bytes() == before
     assert not (out / "manifest.part").is_symlink()
-    assert build(out, [NOTICE]).spoken == 1
+    assert build(out, [NINE]).spoken == 1

@@ -149,6 +149,10 @@ def test_a_stop_of_which_nothing_is_heard_for_long_is_a_doubt() -> None:
         ([told(9, GRANTED), told(40, WITHDRAWN), told(60, GRANTED)], [], [(41, 60)]),
         ([told(9, INCOMPLETE), told(9.5, GRANTED)], [], []),
         ([told(9, GRANTED), told(40, GRANTED), told(50, WITHDRAWN)], [(50.5, "stopped")], []),
+        # It rests on a consent that ends during the call.
+        ([told(9, GRANTED, until=at(40))], [], [(40, 100)]),
+        ([told(9, GRANTED, until=at(40))], [(39.9, "stopped")], []),
+        ([told(9, GRANTED, until=at(40)), told(50, GRANTED)], [], [(40, 50)]),
         # Not of this tenant, not about recordings, of another channel: no consent to this.
         ([told(9, GRANTED, tenant="other")], [], [(10, 100)]),
         ([told(9, GRANTED, purpose="marketing")], [], [(10, 100)]),

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from callguard.consent.given import About, ConsentError, record, withdraw
-from callguard.consent.ledger import Consent, as_row, enter_remembered, evidence_of
+from callguard.consent.ledger import Consent, Evidence, as_row, enter_remembered, evidence_of
 from callguard.consent.modes import Mode
 from callguard.consent.notice import NOT_PLAYED, Played
 from callguard.consent.prompts import Prompt
@@ -145,8 +145,25 @@ def test_the_evidence_of_a_consent_is_its_row_as_long_as_it_stands(
         )
         unmoved = find(connection, at=NOON + 3 * DAY)
     assert none_yet is later is elsewhere is withdrawn is None
-    assert at_once == f"consent:{first}"
-    assert renewed == unmoved == f"consent:{again}" != f"consent:{for_calls}"
+    assert at_once == Evidence(f"consent:{first}", NOON + DAY)
+    assert renewed == unmoved == Evidence(f"consent:{again}", None)
+    assert for_calls != again
+
+
+def test_of_several_consents_the_one_that_stands_longest_is_the_evidence(
+    database: Database, tenant: str
+) -> None:
+    about = About("acme", SUBJECT, "recording")
+    found = []
+    with database.writing() as connection:
+        for days in (2, 9, 1, None):
+            until = None if days is None else NOON + days * DAY
+            enter = partial(record, proof="a form", actor="x", days=9, granted_at=NOON, at=NOON)
+            enter(connection, about, until=until)
+            evidence = evidence_of(connection, "acme", SUBJECT, NOON)
+            assert evidence is not None
+            found.append(evidence.until)
+    assert found == [NOON + 2 * DAY, NOON + 9 * DAY, NOON + 9 * DAY, None]
 
 
 def test_the_row_of_a_call_is_no_consent_to_further_ones(database: Database, tenant: str) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from callguard.agi.session import AgiSession
+from callguard.ami.errors import AmiError, AmiRefused, AmiTimeout
+from callguard.ami.session import AmiSession
+from callguard.ami.wire import Message
 from tests.gate.conversations import ELSE, events, heard_of, now, recorded_call
 from tests.harness.playbook import Call
 from tests.harness.recorder import Recorder
@@ -274,3 +277,51 @@ async def test_ours_that_was_sealed_is_not_somebody_elses_after_the_connection_w
         assert home.service.backstop.alarms == ()
         await call.hangs_up("party")
         await call.ended()
+
+
+@virtual_time
+async def test_a_stop_that_is_not_answered_is_tried_again_and_one_forbidden_is_an_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[AmiError] = [AmiTimeout("no answer")]
+    act = AmiSession.action
+
+    async def troubled(
+        session: AmiSession, name: str, *headers: tuple[str, str], timeout: float | None = None
+    ) -> Message:
+        if name == "StopMixMonitor" and answers:
+            raise answers.pop()
+        return await act(session, name, *headers, timeout=timeout)
+
+    monkeypatch.setattr(AmiSession, "action", troubled)
+    async with guarded(tmp_path, on_opt_out="connect") as home:
+        call = await refused_call(home)
+        rogue = home.pbx.records(call.leg("party"))
+        await call.talk(seconds=2)
+        assert (answers, rogue.running) == ([], False)
+        denied = Message((("Message", "Permission denied"),))
+        answers += [AmiRefused("StopMixMonitor", denied)]
+        rogue = home.pbx.records(call.leg("party"))
+        await call.talk(seconds=2)
+        assert faults(home)["foreign_recording_not_stopped"] == 1
+        assert "the manager user may not stop recordings (docs/install.md)" in (
+            home.service.backstop.alarms
+        )
+        await call.hangs_up("party")
+        await call.ended()
+
+
+@virtual_time
+async def test_a_thousand_channels_after_a_lost_connection_hold_nothing_up(tmp_path: Path) -> None:
+    async with guarded(tmp_path, on_opt_out="connect") as home:
+        call = await refused_call(home)
+        for _ in range(1_000):
+            home.pbx.asterisk.new_channel("PJSIP/agent1", "inside", "600")
+        home.pbx.network.drop_ami()
+        await asyncio.sleep(0.1)
+        while home.service.pbxs["asterisk"].session.state != "up":
+            await asyncio.sleep(0.01)
+        rogue = home.pbx.records(call.leg("party"))
+        await call.talk(seconds=2)
+        assert heard_of(rogue, call.leg("party")) < WITHIN_S
+        await call.hangs_up("party")

@@ -18,6 +18,7 @@ from callguard.gate.mid_call import Now, Outcome, Result, act
 from callguard.gate.mid_call_rules import Action, Who
 from callguard.recording.recorder import OpenRecording
 from callguard.storage.schema import consents, erasures, opt_outs, recording_events, recordings
+from tests.gate.conversations import ELSE, recorded_call, trunk_house
 from tests.gate.line_calls import locked
 from tests.harness.playbook import SPOOL, Call
 from tests.harness.recorder import Recorder
@@ -164,7 +165,7 @@ async def test_a_subject_who_stops_no_longer_agrees_and_nobody_resumes(
     assert (row["subject"], row["purpose"], row["pbx"]) == (PARTY, "recording", "asterisk")
     assert (row["channel_uniqueid"], row["actor"]) == (channel, "subject")
     assert (row["proof"], row["call_id"]) == ("feature_code", shown.id)
-    assert row["expires_at"] - row["at"] == timedelta(days=365)
+    assert row["expires_at"] - row["at"] == timedelta(days=367)
     assert home.one(recordings)["state"] == "sealed"  # what was recorded is kept
     unchanged = [h.channel for h in call.heard if h.prompt.endswith("recording-unchanged-1")]
     assert unchanged == [call.side("agent").name]
@@ -394,3 +395,28 @@ async def test_a_pause_by_another_id_of_the_call_goes_before_a_resumption_under_
         assert (resumed, paused) == (False, True)
         assert not await audible(call)
         await over(home, call)
+
+
+@virtual_time
+async def test_the_first_id_of_a_call_that_was_passed_on_reaches_the_whole_conversation(
+    tmp_path: Path,
+) -> None:
+    async with trunk_house(tmp_path) as home:
+        call = await recorded_call(home)
+        gate, first = home.service.gate, decided(home)
+        await call.blind_transfer("agent", to=ELSE)
+        third = await home.pbx.leg(ELSE)
+        await third.answers()
+        await third.hears_all(NOTICE)
+        await third.is_connected()
+        second, recorders = decided(home), home.pbx.asterisk.media.recorders
+        assert second.id != first.id
+        assert await act(gate, first, "pause", "api") == DONE_PAUSED
+        await asyncio.sleep(0.1)
+        assert all(one.muted for one in recorders)
+        assert await act(gate, second, "resume", "page") == DONE_RESUMED
+        assert await act(gate, first, "stop", "api") == DONE_STOPPED
+        assert not any(one.running for one in recorders)
+        assert await act(gate, second, "resume", "page") == NOTHING, "and not that it is heard"
+        await third.hangs_up()
+        await call.ended()

@@ -78,6 +78,30 @@ def test_after_a_restart_it_is_known_who_withdrew_meanwhile(
     assert {uniqueid: one.state for uniqueid, one in told.items()} == {"1.2": state}
 
 
+@pytest.mark.parametrize(
+    ("call", "until_s", "state"),
+    [("call", None, "withdrawn"), ("next", None, "granted"), ("next", 9, "expired")],
+)
+def test_who_withdrew_in_a_call_is_asked_again_in_the_next_alone(
+    database: Database, clock: HandClock, call: str, until_s: int | None, state: str
+) -> None:
+    add_tenant(database, clock, "acme")
+    now = clock.now()
+    ends = None if until_s is None else now + timedelta(seconds=until_s)
+    with database.writing() as connection:
+        for seconds, said, of, until in (
+            (0, "withdrawn", "call", None),
+            (1, "granted", call, ends),
+        ):
+            at = now + timedelta(seconds=seconds)
+            row = {"tenant_id": "acme", "subject": PARTY, "purpose": "recording", "until": until}
+            here = {"pbx": "east", "channel_uniqueid": "1.2", "call_id": of, "state": said}
+            connection.execute(insert(consents).values(id=str(uuid7(at)), at=at, **row, **here))
+    with database.reading() as connection:
+        told = read_told(connection, "east", ["1.2"], now + timedelta(seconds=9))
+    assert told["1.2"].state == state
+
+
 @virtual_time
 async def test_a_withdrawal_elsewhere_ends_the_recording_of_a_call_that_goes_on(
     tmp_path: Path,

@@ -1,19 +1,23 @@
 """A consent counts only as it was given, and for no longer than it stood."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callguard.agi.session import AgiSession, Streamed
+from callguard.consent.chain_rows import read_chain
+from callguard.consent.given import About, record
+from callguard.consent.statement import recorded_with_consent
 from callguard.gate.callbook import Call as KnownCall
 from callguard.gate.recordings import CallRecordings
-from callguard.storage.schema import consents, recordings
+from callguard.storage.schema import consents, recording_events, recordings
 from callguard.tenants.tenant import Tenant
 from tests.gate.asked import Play, chooses, hears, path, play, waits
 from tests.gate.test_modes_chosen import BERLIN, consenting, withdrawing
-from tests.harness.virtual import virtual_time
+from tests.harness.virtual import current_clock, virtual_time
 from tests.house import PARTY, House, house
 
 
@@ -103,4 +107,42 @@ async def test_why_a_call_was_recorded_is_kept_for_longer_than_the_recording(
         await home.whole_call()
         await home.settled()
         recording, consent = home.one(recordings), home.one(consents)
+        events = home.rows(recording_events)
     assert recording["expires_at"] < consent["expires_at"]
+    assert recording["expires_at"] < min(event["expires_at"] for event in events)
+
+
+@virtual_time
+async def test_a_consent_that_ends_during_the_call_ends_the_recording(tmp_path: Path) -> None:
+    async with house(tmp_path, recording_mode="silent") as home:
+        now = current_clock().now()
+        until = now + timedelta(seconds=20)
+        about = About("acme", BERLIN, "recording")
+        with home.service.database.writing() as connection:
+            record(
+                connection,
+                about,
+                proof="a form",
+                granted_at=now,
+                until=until,
+                at=now,
+                actor="test",
+                days=9,
+            )
+        call = home.pbx.outbound(BERLIN, tenant="acme", purpose="service")
+        await call.carrier_answers()
+        await call.talk(seconds=30)
+        running = home.service.recorder.in_progress()
+        await call.hangs_up("party")
+        outcome = await call.ended()
+        await home.settled()
+        row = home.one(recordings)
+        with home.service.database.reading() as connection:
+            chain = read_chain(connection, row["call_id"], current_clock().now())
+    assert chain is not None
+    assert running == ()
+    assert outcome.recorded_samples > 0
+    assert timedelta() < until - row["ended_at"] < timedelta(seconds=2)
+    assert recorded_with_consent(chain, until).holds
+    (told,) = [one for one in chain.tellings if one.call is not None]
+    assert (told.mode, told.until) == ("prior", until)

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -14,12 +15,13 @@ from sqlalchemy import Select, select
 
 from callguard.recording.objects import FolderStore
 from callguard.storage.schema import call_records, calls, consents, recordings
+from callguard.tenants.store import change_settings
 from tests.lab import audio, stock_age
 from tests.lab.asterisk import Asterisk
 from tests.lab.audio import Wav
 from tests.lab.calls import LINE, Telephony
 from tests.lab.prompts import write_prompts
-from tests.lab.service import Callguard
+from tests.lab.service import TENANT, Callguard
 from tests.lab.sipp import Outcome, Step, Talk
 
 T = TypeVar("T")
@@ -108,10 +110,18 @@ class GuardedPbx:
         self.telephony = Telephony(pbx, folder / "parties")
 
     def furnish(self) -> Self:
-        """Prompts, a tenant, and a post-quantum key that callguard does not hold."""
+        """Prompts, a tenant whose notice nobody waits after, and a post-quantum key that callguard
+        does not hold."""
         write_prompts(self.pbx.prompts, NOTICE_S)
         recipient = stock_age.new_key(self.keys)
         self.callguard.furnish("--recipient", recipient, "--number", LINE)
+        at_once = {"late_s": 0}
+        now = datetime.now(UTC)
+        self.callguard.write(
+            lambda connection: change_settings(
+                connection, TENANT, at_once, at=now, actor="laboratory"
+            )
+        )
         return self
 
     def lay_out(self, furnished: Self | None = None) -> Self:

@@ -87,6 +87,7 @@ async def test_the_gate_is_told_the_number_and_every_argument_undistorted(
         "agent": "agent7",
         "debt": "loan 12/7 & more",
         "dialler": "machine",
+        "from": "",
     }
 
 
@@ -112,7 +113,7 @@ async def test_the_arguments_of_the_operators_own_subroutine_are_none_of_the_gat
         "pbx": "lab",
         "number": "12025550143",
         "tenant": "tenant-a",
-        **dict.fromkeys(("purpose", "campaign", "agent", "debt", "dialler"), ""),
+        **dict.fromkeys(("purpose", "campaign", "agent", "debt", "dialler", "from"), ""),
     }
 
 

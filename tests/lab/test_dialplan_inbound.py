@@ -30,7 +30,8 @@ async def test_a_caller_hears_the_notice_and_the_talk_is_recorded(telephony: Tel
             caller = await telephony.outsider_calls(steps=(Talk(3800),)).finished()
             reached = await agent.finished()
 
-    assert gate.conversations[0].query == {"pbx": "lab", "number": LINE, "tenant": "tenant-a"}
+    asked = {"pbx": "lab", "number": LINE, "tenant": "tenant-a", "from": ""}
+    assert gate.conversations[0].query == asked
     assert gate.conversations[0].replies[3] == "200 result=0 endpos=16000"
     assert caller.connected
     assert reached.connected
