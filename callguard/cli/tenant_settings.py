@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from callguard.cli.surroundings import CommandError
+from callguard.consent.manifest import check_language
 from callguard.consent.modes import Mode, choose, law_of
 from callguard.consent.prompt import SHARED, Digits
 from callguard.gate.policy import Policy
@@ -42,13 +43,16 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, object]:
 
 
 def _value(key: str, text: str) -> object:
-    """Raises CommandError unless the setting can be so; whether all of them go together is asked
-    later."""
+    """Raises CommandError or PromptError unless the setting can be so; whether all of them go
+    together is asked later."""
     if not text.isprintable():
         raise CommandError(f"{key}: {text!r} is not {allowed(key)}")
     typed: object = text
     if _is_list(TenantSettings.model_fields[key]):
         typed = list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+    if key in ("language", "languages"):
+        for language in typed if isinstance(typed, list) else [text]:
+            check_language(language)
     try:
         read = TenantSettings.model_validate({key: typed})
     except ValidationError as error:

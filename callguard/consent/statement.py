@@ -64,6 +64,7 @@ def recorded_with_consent(chain: Chain, now: datetime) -> Statement:
         heard_until = max((s.until for s in audible[recording.id]), default=None)
         doubts += _unsilenced(recording, events, heard_until, _others(chain.tellings, about))
         doubts += _unended(recording, events, now)
+        doubts += _set_back(recording, events)
     doubts += _rootless(chain)
     total = sum((s.length for stretches in audible.values() for s in stretches), timedelta())
     return Statement(len(chain.recordings), total, tuple(without), tuple(doubts))
@@ -178,6 +179,14 @@ def _unended(recording: Recorded, events: Sequence[Happened], now: datetime) -> 
     if recording.state != "recording" or not wished or now < min(wished) + UNSEALED:
         return []
     return [f"recording {recording.id} was stopped, but it is not sealed yet, so its end is open"]
+
+
+def _set_back(recording: Recorded, events: Sequence[Happened]) -> list[str]:
+    """One of which something happened before it began, by its own account."""
+    moments = [event.at for event in events] + [recording.ended_at or recording.started_at]
+    if min(moments) >= recording.started_at:
+        return []
+    return [f"the clock was set back during recording {recording.id}: its times prove nothing"]
 
 
 def _rootless(chain: Chain) -> list[str]:

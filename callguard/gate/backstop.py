@@ -241,8 +241,9 @@ class Backstop:
                 self._gate.counts.fault("backstop_failed")
                 log.error("backstop_failed", pbx=pbx.name, reason=str(error))
             return
-        if file and not self._recorder.is_ours(pbx.name, file):
-            self._foreign.suspect(pbx.name, uniqueid)
+        if file and self._recorder.by_file(file) is None:
+            ours = self._recorder.is_ours(pbx.name, file)
+            self._foreign.suspect(pbx.name, uniqueid, ours=ours)
             self._look_at(pbx, _Look(uniqueid))
 
     async def _stop(self, pbx: Pbx, channel: Channel) -> None:

@@ -9,7 +9,7 @@ from callguard.agi.session import AgiSession
 from callguard.gate.announce import MONITOR
 from callguard.gate.callbook import Call
 from callguard.gate.mid_call import Now, Outcome, Result, act
-from callguard.gate.mid_call_rules import ACTIONS, ENDING, Who
+from callguard.gate.mid_call_rules import ACTIONS, ENDING, Action, Who
 from callguard.gate.room import Gate
 from callguard.ids import is_call_id
 from callguard.storage.faults import one_line
@@ -47,7 +47,7 @@ async def feature(gate: Gate, session: AgiSession) -> None:
             await _end_here(session)
         await session.stream_file(FAILURE_BEEP, timeout=CONFIRMATION_S)
         return
-    who = who_presses(gate, call, session.env.uniqueid)
+    who = who_presses(gate, call, session.env.uniqueid, action)
     outcome = await act(gate, call, action, who, session=session)
     name = _SAID[outcome.now]
     if action == "optout" and outcome.result is Result.FAILED:
@@ -75,15 +75,16 @@ async def _end_here(session: AgiSession) -> None:
         await session.exec("StopMixMonitor", monitor)
 
 
-def who_presses(gate: Gate, call: Call, uniqueid: str) -> Who:
+def who_presses(gate: Gate, call: Call, uniqueid: str, action: Action) -> Who:
     """The subject, if it is the leg of the one whom the gate protects, or anybody else outside:
-    somebody who was passed on to somebody else too."""
+    somebody who was passed on to somebody else too. Of whom nothing is known may be outside, and
+    switches nothing on."""
     began = uniqueid == call.uniqueid
     if gate.told.of(call.pbx, uniqueid) is not None or (began and call.direction == "inbound"):
         return "subject"
     outside = gate.recordings.speaks_outside(call.pbx, uniqueid)
     if outside is None:
-        outside = not began and call.direction == "outbound"
+        outside = not began and (call.direction == "outbound" or action == "resume")
     return "subject" if outside else "agent"
 
 

@@ -23,6 +23,7 @@ class ForeignRecordings:
         self._ended: Counter[_Where] = Counter()
         self._ordered: Counter[_Where] = Counter()
         self._reported: set[_Where] = set()
+        self._left: set[_Where] = set()
 
     def runs(self, pbx: str, uniqueid: str, own: str) -> None:
         """One of ours runs there, perhaps since before anything was told."""
@@ -36,6 +37,8 @@ class ForeignRecordings:
         running, own = self._running.setdefault((pbx, uniqueid), []), self._own_on(pbx, uniqueid)
         ours = next((one for one in own if one not in running), None)
         running.append(ours)
+        if ours is None:
+            self._left.discard((pbx, uniqueid))
         if ours is None and any(one in running and not known for one, known in own.items()):
             self._mixed.add((pbx, uniqueid))
         return ours is None
@@ -44,8 +47,11 @@ class ForeignRecordings:
         """Whether it is not known which of those that run there is the newest."""
         return (pbx, uniqueid) in self._mixed
 
-    def suspect(self, pbx: str, uniqueid: str) -> None:
-        """One that is not ours may have begun while nothing was told."""
+    def suspect(self, pbx: str, uniqueid: str, *, ours: bool = False) -> None:
+        """One that is not ours may have begun while nothing was told; ``ours``: or one that we
+        closed runs on, which is no news to anybody."""
+        if ours:
+            self._left.add((pbx, uniqueid))
         running = self._running.setdefault((pbx, uniqueid), [])
         if None not in running:
             running.append(None)
@@ -119,12 +125,13 @@ class ForeignRecordings:
         where = pbx, uniqueid
         self._running.pop(where, None)
         self._mixed.discard(where)
+        self._left.discard(where)
         self._ended.pop(where, None)
         self._ordered.pop(where, None)
 
     def report_once(self, pbx: str, uniqueid: str) -> bool:
         """Whether that channel was not reported before; from now on it was."""
-        if (pbx, uniqueid) in self._reported:
+        if (pbx, uniqueid) in self._reported | self._left:
             return False
         self._reported.add((pbx, uniqueid))
         return True

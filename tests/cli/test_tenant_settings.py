@@ -31,6 +31,7 @@ EVERY = {
     "opt_out_digit": ("0", "0"),
     "ask_repeats": ("3", 3),
     "answer_s": ("7.5", 7.5),
+    "late_s": ("2.5", 2.5),
     "barge_in": ("yes", True),
     "remember_days": ("365", 365),
     "agent_codes": ("pause,resume", ["pause", "resume"]),
@@ -126,6 +127,9 @@ REFUSED: Sequence[tuple[tuple[str, ...], str]] = [
     (("shown_number=112",), "'112' is no full telephone number to show"),
     (("shown_number=03-1234567",), "is no full telephone number to show"),
     (("language=a\x1bb",), "language: 'a\\x1bb' is not text"),
+    (("language=../en",), "'../en' is no language: write it as en or he-IL"),
+    (("language=",), "'' is no language"),
+    (("languages=he-IL,EN",), "'EN' is no language"),
 ]
 
 

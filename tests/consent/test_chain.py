@@ -125,6 +125,25 @@ def test_a_stop_of_which_nothing_is_heard_for_long_is_a_doubt() -> None:
 
 
 @pytest.mark.parametrize(
+    ("until", "events", "doubted"),
+    [
+        (100, [(10, "started")], False),
+        (5, [(10, "started")], True),
+        (100, [(10, "started"), (8, "silenced")], True),
+        (None, [(9, "paused")], True),
+    ],
+)
+def test_times_that_run_backwards_are_a_doubt(
+    until: float | None, events: Sequence[tuple[float, str]], doubted: bool
+) -> None:
+    happened = [event(seconds, kind) for seconds, kind in events]
+    tellings, recordings = [told(4, GRANTED)], [recorded(until=until)]
+    chain = Chain(call="call", tellings=tellings, recordings=recordings, events=happened)
+    said = recorded_with_consent(chain, at(500))
+    assert ["the clock was set back" in doubt for doubt in said.doubts] == [True] * doubted
+
+
+@pytest.mark.parametrize(
     ("tellings", "events", "without"),
     [
         ([told(9, GRANTED)], [], []),

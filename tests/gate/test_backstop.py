@@ -11,6 +11,7 @@ from callguard.agi.session import AgiSession
 from callguard.ami.errors import AmiError, AmiRefused, AmiTimeout
 from callguard.ami.session import AmiSession
 from callguard.ami.wire import Message
+from callguard.gate.mid_call import act
 from tests.gate.conversations import ELSE, events, heard_of, now, recorded_call
 from tests.harness.playbook import Call
 from tests.harness.recorder import Recorder
@@ -284,14 +285,14 @@ async def test_a_stop_that_is_not_answered_is_tried_again_and_one_forbidden_is_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[AmiError] = [AmiTimeout("no answer")]
-    act = AmiSession.action
+    action = AmiSession.action
 
     async def troubled(
         session: AmiSession, name: str, *headers: tuple[str, str], timeout: float | None = None
     ) -> Message:
         if name == "StopMixMonitor" and answers:
             raise answers.pop()
-        return await act(session, name, *headers, timeout=timeout)
+        return await action(session, name, *headers, timeout=timeout)
 
     monkeypatch.setattr(AmiSession, "action", troubled)
     async with guarded(tmp_path, on_opt_out="connect") as home:
@@ -312,7 +313,19 @@ async def test_a_stop_that_is_not_answered_is_tried_again_and_one_forbidden_is_a
 
 
 @virtual_time
-async def test_a_thousand_channels_after_a_lost_connection_hold_nothing_up(tmp_path: Path) -> None:
+async def test_a_thousand_channels_after_a_lost_connection_hold_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = AmiSession.action
+
+    async def slowly(
+        session: AmiSession, name: str, *headers: tuple[str, str], timeout: float | None = None
+    ) -> Message:
+        if name == "Getvar":
+            await asyncio.sleep(0.01)
+        return await action(session, name, *headers, timeout=timeout)
+
+    monkeypatch.setattr(AmiSession, "action", slowly)
     async with guarded(tmp_path, on_opt_out="connect") as home:
         call = await refused_call(home)
         for _ in range(1_000):
@@ -321,7 +334,32 @@ async def test_a_thousand_channels_after_a_lost_connection_hold_nothing_up(tmp_p
         await asyncio.sleep(0.1)
         while home.service.pbxs["asterisk"].session.state != "up":
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # this channel was asked already, most others were not
         rogue = home.pbx.records(call.leg("party"))
         await call.talk(seconds=2)
         assert heard_of(rogue, call.leg("party")) < WITHIN_S
         await call.hangs_up("party")
+
+
+@virtual_time
+async def test_what_was_erased_while_it_could_not_be_stopped_is_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    settings, identity = furnish(tmp_path)
+    pbx = simulated_pbx(tmp_path)
+    async with pbx:
+        async with serving(settings, pbx) as service:
+            call = await recorded_call(House(service, pbx, tmp_path, identity))
+            (decided,) = service.gate.calls.all()
+            pbx.manager.refuse_logins = True
+            pbx.network.drop_ami()
+            await act(service.gate, decided, "withdraw", "api")
+        (recorder,) = call.recorders
+        assert any(one.running for one in call.recorders)
+        pbx.manager.refuse_logins = False
+        async with serving(settings, pbx) as service:
+            await asyncio.sleep(WITHIN_S)
+            assert not recorder.running
+            assert service.backstop.foreign == 0, "it was ours"
+            await call.hangs_up("party")
+            await call.ended()

@@ -17,7 +17,7 @@ from tests.gate.line_calls import locked
 from tests.harness.playbook import SPOOL, Call
 from tests.harness.recorder import RATE
 from tests.harness.virtual import current_clock, virtual_time
-from tests.house import NOTICE, PARTY, PROMPTS, WAV_HEADER, House, house
+from tests.house import DID, NOTICE, PARTY, PROMPTS, WAV_HEADER, House, house
 
 STOPPED = f"{PROMPTS}/en/recording-stopped-1"
 PAUSED = f"{PROMPTS}/en/recording-paused-1"
@@ -348,3 +348,21 @@ async def test_whoever_is_passed_on_to_past_the_gate_speaks_for_nobody_else(
     assert [(row["subject"], row["channel_uniqueid"]) for row in withdrawn] == [
         ("", third.channel.uniqueid)
     ]
+
+
+@virtual_time
+async def test_a_channel_of_which_nothing_is_known_switches_nothing_on(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        call = home.pbx.inbound(PARTY, did=DID)
+        await call.hears_all(NOTICE)
+        await call.agent_answers()
+        await call.talk(seconds=2)
+        await call.presses("*93", by="agent")
+        call_id = home.one(calls)["id"]
+        await ask(home.pbx, f"feature?pbx=asterisk&call={call_id}&action=resume")
+        (recording,) = home.service.recorder.in_progress()
+        assert home.service.recordings.paused(recording)
+        await call.presses("*94", by="agent")
+        assert not home.service.recordings.paused(recording)
+        await call.hangs_up("party")
+        await call.ended()

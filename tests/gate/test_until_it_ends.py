@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from callguard.agi.link import ConnectionLost
 from callguard.agi.session import AgiSession, Streamed
 from callguard.consent.chain_rows import read_chain
 from callguard.consent.given import About, record
@@ -81,6 +82,36 @@ async def test_who_hangs_up_at_the_end_of_the_notice_did_not_agree(
         outcome = await call.ended()
         row = home.one(consents)
     assert (row["state"], outcome.recordings) == ("incomplete", ())
+
+
+@virtual_time
+async def test_a_no_stands_though_the_line_to_asterisk_breaks_right_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = False
+
+    async def played(self: AgiSession, *_: Any, **__: Any) -> Streamed:
+        nonlocal lost
+        lost = True
+        return Streamed("2", 8_000, hung_up=False, result=50)
+
+    asked = AgiSession.get_variable
+
+    async def get_variable(self: AgiSession, name: str) -> str | None:
+        if lost:
+            raise ConnectionLost("broken off")
+        return await asked(self, name)
+
+    async with house(tmp_path, recording_mode="notice_or_refuse") as home:
+        monkeypatch.setattr(AgiSession, "stream_file", played)
+        monkeypatch.setattr(AgiSession, "get_variable", get_variable)
+        call = home.pbx.outbound(PARTY, tenant="acme", purpose="service")
+        await call.carrier_answers()
+        await asyncio.sleep(1)
+        await call.hangs_up("party")
+        await call.ended()
+        row = home.one(consents)
+    assert (row["state"], row["answer"]) == ("refused", "2")
 
 
 @virtual_time

@@ -166,7 +166,7 @@ def test_the_page_shows_the_call_while_it_lasts_and_no_number(guarded: GuardedPb
     with guarded.telephony.party_answers() as party:
         agent = guarded.telephony.agent_calls(number, steps=(Talk(NOTICE_MS + 1500),))
         page = eventually(lambda: recorded_on(guarded.callguard.get("/")[1], masked))
-        live = guarded.metric('callguard_live_calls{direction="outbound",recording="yes"}')
+        live = guarded.metric('callguard_live_calls{direction="outbound",recording="recorded"}')
         agent.finish()
         party.finish()
     guarded.settled(number)

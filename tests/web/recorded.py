@@ -46,6 +46,9 @@ class Recorded:
     async def of_call_all(self, call_id: str) -> tuple[OpenRecording, ...]:
         return self.running
 
+    def has_ended(self, recording: OpenRecording) -> bool:
+        return recording not in self.running
+
     def paused(self, recording: OpenRecording) -> bool:
         return self.is_paused
 
