@@ -3,6 +3,7 @@
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePosixPath
+from typing import NoReturn, cast
 
 import structlog
 import uvloop
@@ -11,13 +12,11 @@ from callguard.agi import AgiLimits, AgiServer, AgiSession
 from callguard.clock import SystemClock
 from callguard.config import Agi
 from callguard.consent.prompts import PromptLibrary
-from callguard.gate.callbook import Call
 from callguard.gate.dialogue import answer
 from callguard.gate.policy import Policy
-from callguard.gate.room import Gate
+from callguard.gate.room import Gate, Recordings
 from callguard.optout.image import OptOutImage
 from callguard.policy.packs import shipped_packs
-from callguard.recording.recorder import OpenRecording
 from callguard.service import spare_the_old
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
@@ -27,32 +26,14 @@ from callguard.storage.journal import Journal
 from callguard.storage.migrate import upgrade
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.store import NewTenant, OwnKey, add
-from callguard.tenants.tenant import Tenant, TenantSettings
+from callguard.tenants.tenant import TenantSettings
 
 
 class _NoRecordings:
     """The bench asks for verdicts only."""
 
-    async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
-        return None
-
-    def abandon(self, asterisk_path: str) -> None:
-        raise AssertionError("nothing was begun")
-
-    def lives(self, call: Call) -> bool:
-        return False
-
-    def running(self, asterisk_path: str, monitor: str | None) -> None:
-        raise AssertionError("nothing was begun")
-
-    def in_progress(self, call: Call, channel_uniqueid: str) -> tuple[OpenRecording, ...]:
-        return ()
-
-    def stopped(self, recording: OpenRecording) -> None:
-        raise AssertionError("nothing was begun")
-
-    async def stop(self, recording: OpenRecording) -> bool:
-        return False
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AssertionError(f"nothing is recorded here: {name}")
 
 
 def serve(pipe: Connection) -> None:
@@ -86,7 +67,7 @@ async def _serve(pipe: Connection, folder: Path) -> None:
         reads=reads,
         prompts=PromptLibrary(),
         prompt_folders={"bench": PurePosixPath("/prompts")},
-        recordings=_NoRecordings(),
+        recordings=cast(Recordings, _NoRecordings()),
         home_region="DE",
     )
 

@@ -124,7 +124,8 @@ class Backstop:
                 self._look_again(pbx)
             case RecordingStopped(uniqueid=uniqueid):
                 channel = pbx.live.channels.get(uniqueid)
-                if channel is None or channel.recordings == 0:
+                counted = channel is not None and channel.recordings > 0
+                if not counted and not self._foreign.is_mixed(pbx.name, uniqueid):
                     self._foreign.ended_alone(pbx.name, uniqueid)
                 else:
                     self._foreign.ended_one(pbx.name, uniqueid)

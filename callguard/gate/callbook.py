@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from callguard.consent.modes import ABOUT_RECORDING
+from callguard.consent.modes import ABOUT_RECORDING, Mode, law_of
 from callguard.policy.facts import Direction
 from callguard.policy.rules import Obligation
 from callguard.storage.attempts import withdraw_attempt
@@ -107,15 +107,23 @@ def withdraw(connection: Connection, call: Call) -> None:
     withdraw_attempt(connection, call.subject, call.decided_at, call.id)
 
 
-_ABOUT_RECORDING = frozenset(obligation.value for obligation in ABOUT_RECORDING)
+_ASKING = frozenset(Mode) - {Mode.SILENT}
 
 
 def rules_asking(findings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Of the findings of a call, as they are kept, those about recordings: "rule: citation"."""
+    """Of the findings of a call, as they are kept, those that ask for something before a recording;
+    that one party's consent suffices says something only where nothing is asked for. Each is
+    "rule: citation"."""
+    asked = [
+        (finding, frozenset(map(Obligation, finding.get("obligations", ()))))
+        for finding in findings
+    ]
+    about = [(finding, laid) for finding, laid in asked if not ABOUT_RECORDING.isdisjoint(laid)]
+    law = law_of(frozenset().union(*(laid for _, laid in about)))
     return tuple(
         f"{finding['rule']}: {finding['citation']}"
-        for finding in findings
-        if not _ABOUT_RECORDING.isdisjoint(finding.get("obligations", ()))
+        for finding, laid in about
+        if law_of(laid) in (law, *_ASKING)
     )
 
 

@@ -48,10 +48,12 @@ class ForeignRecordings:
         return (pbx, uniqueid) in self._mixed
 
     def suspect(self, pbx: str, uniqueid: str, *, ours: bool = False) -> None:
-        """One that is not ours may have begun while nothing was told; ``ours``: or one that we
-        closed runs on, which is no news to anybody."""
+        """One that is not ours may have begun while nothing was told, or several; ``ours``: or one
+        that we closed runs on, which is no news to anybody."""
         if ours:
             self._left.add((pbx, uniqueid))
+        else:
+            self._mixed.add((pbx, uniqueid))
         running = self._running.setdefault((pbx, uniqueid), [])
         if None not in running:
             running.append(None)
@@ -82,7 +84,7 @@ class ForeignRecordings:
             self._ordered[where] -= 1
             return
         running = self._running.get(where, [])
-        if None not in running:
+        if None not in running or where in self._mixed:
             return
         if any(one is not None for one in running):
             self._ended[where] += 1

@@ -138,13 +138,13 @@ async def test_what_began_while_nothing_was_heard_of_asterisk_is_found_after_it(
         await party.answers()
         await party.is_connected()
         home.pbx.network.drop_ami()
-        rogue = home.pbx.records(party)
+        rogues = [home.pbx.records(party) for _ in range(2)]
         await asyncio.sleep(0.1)
         while home.service.pbxs["asterisk"].session.state != "up":
             await asyncio.sleep(0.01)
         back = now()
         await asyncio.sleep(3)
-        assert heard_of(rogue, party, back) < WITHIN_S
+        assert all(heard_of(rogue, party, back) < WITHIN_S for rogue in rogues)
         (ours, *_) = call.recorders
         assert heard_of(ours, call.leg("party"), back) == pytest.approx(3, abs=0.1), "goes on"
         await agent.hangs_up()

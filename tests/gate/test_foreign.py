@@ -62,11 +62,14 @@ def test_what_ran_before_callguard_was_started_is_ours_where_the_recorder_says_s
     assert foreign.started(PBX, HERE), "ours had begun: this is another"
 
 
-def test_what_may_have_begun_while_nothing_was_told_is_suspected_once() -> None:
+def test_what_may_have_begun_while_nothing_was_told_is_suspected_until_none_is_left() -> None:
     foreign = ForeignRecordings(Own())
     foreign.suspect(PBX, HERE)
-    foreign.suspect(PBX, HERE)
-    assert foreign.stopped_newest(PBX, HERE) is None
+    for _ in range(3):
+        assert foreign.stopped_newest(PBX, HERE) is None
+        foreign.ended_one(PBX, HERE)
+        assert foreign.is_suspected(PBX, HERE), "there may have been several"
+    foreign.ended_alone(PBX, HERE)
     assert not foreign.is_suspected(PBX, HERE)
 
 

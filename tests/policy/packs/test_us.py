@@ -426,7 +426,10 @@ def test_one_partys_consent_suffices_where_either_end_is_in_the_country(
     finding = found("us.federal.recording", call)
     assert (finding is not None) is about
     if finding is not None:
-        assert (finding.outcome, finding.obligations) == (Outcome.PASS, {Obligation.ONE_PARTY})
+        assert (finding.outcome, finding.obligations) == (
+            Outcome.PASS,
+            frozenset({Obligation.ONE_PARTY}),
+        )
 
 
 def test_federal_law_is_the_law_of_the_territories_too() -> None:
