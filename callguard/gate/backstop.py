@@ -7,9 +7,8 @@ connection was lost.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,11 +27,10 @@ from callguard.ami.errors import AmiDown, AmiError, AmiRefused
 from callguard.config import Asterisk
 from callguard.gate.foreign import ForeignRecordings
 from callguard.gate.hearing import PAUSED
-from callguard.gate.pbx import Pbx
+from callguard.gate.pbx import Pbx, variable_of
 from callguard.gate.room import Gate
 from callguard.gate.supervision import Supervision
-from callguard.gate.ungated import diallers, may_be_emergency, placed_by
-from callguard.ids import is_call_id
+from callguard.gate.ungated_calls import UngatedCalls
 from callguard.recording.recorder import OpenRecording, Recorder
 
 log = structlog.get_logger(__name__)
@@ -41,7 +39,6 @@ WAITING = 4_096
 """Most channels that wait to be looked at; what is beyond is counted as a fault."""
 
 ACTION_S = 2.0
-CALL_REJECTED = "21"
 MOST_STOPPED = 8
 """Most recordings of one channel that are stopped at a time."""
 
@@ -77,6 +74,7 @@ class Backstop:
         self._settings = settings
         self._recorder = recorder
         self._supervision = supervision
+        self._calls = UngatedCalls(gate, settings)
         self._foreign = ForeignRecordings(self._own_on)
         self._queues: dict[str, asyncio.Queue[_Look]] = {
             name: asyncio.Queue(WAITING) for name in pbxs
@@ -88,7 +86,6 @@ class Backstop:
         gate.told.watch(lambda pbx, _: self._look_again(self._pbxs[pbx]))
         self.foreign = 0
         self.stopped = 0
-        self.ungated = 0
         self.forbidden = False
 
     @property
@@ -102,8 +99,8 @@ class Backstop:
             )
         if self.forbidden:
             told.append("the manager user may not stop recordings (docs/install.md)")
-        if self.ungated:
-            told.append(f"calls on a trunk without a verdict: {self.ungated}")
+        if self._calls.found:
+            told.append(f"calls on a trunk without a verdict: {self._calls.found}")
         return tuple(told)
 
     def changed(self, pbx: Pbx, change: Change) -> None:
@@ -184,7 +181,7 @@ class Backstop:
             await self._known[pbx.name].wait()
             try:
                 if look.dialled is not None:
-                    await self._check_call(pbx, look.dialled)
+                    await self._calls.check(pbx, look.dialled)
                 else:
                     self._waiting.discard((pbx.name, look.uniqueid))
                     await self._check_recordings(pbx, look.uniqueid)
@@ -234,7 +231,7 @@ class Backstop:
         """The variable names the file that was begun last there, also when it has ended."""
         channel = pbx.live.channels.get(uniqueid)
         try:
-            file = await _variable(pbx, channel, "MIXMONITOR_FILENAME") if channel else ""
+            file = await variable_of(pbx, channel, "MIXMONITOR_FILENAME") if channel else ""
         except AmiDown:
             return  # the next list of channels follows
         except AmiError as error:
@@ -313,53 +310,3 @@ class Backstop:
         recording = self._recorder.get(recording_id)
         if recording is not None:
             self._gate.recordings.found_ended(recording)
-
-    async def _check_call(self, pbx: Pbx, dialled: Dialled) -> None:
-        """An outbound call on a trunk has a verdict, or is reported and, if so configured, hung up;
-        one that may be for help is never hung up."""
-        channel = pbx.live.channels.get(dialled.uniqueid)
-        if channel is None or self._has_verdict(pbx, channel):
-            return
-        callers = diallers(channel, pbx.live)
-        for caller in callers:
-            if await _variable(pbx, caller, "CALLGUARD_VERDICT") == "emergency":
-                return
-            if await self._recalls(pbx, caller):
-                return
-        self.ungated += 1
-        self._gate.counts.fault("ungated_call")
-        ends = self._settings[pbx.name].ungated == "hangup"
-        if ends and await self._may_be_emergency(pbx, dialled, callers):
-            ends = False
-        log.warning("ungated_call", pbx=pbx.name, channel=channel.name, hung_up=ends)
-        if ends:
-            headers = (("Channel", channel.name), ("Cause", CALL_REJECTED))
-            await pbx.session.action("Hangup", *headers, timeout=ACTION_S)
-
-    def _has_verdict(self, pbx: Pbx, channel: Channel) -> bool:
-        call_of = partial(self._gate.calls.of_channel, pbx.name)
-        return placed_by(channel, pbx.live, call_of) is not None
-
-    async def _recalls(self, pbx: Pbx, caller: Channel) -> bool:
-        """Whether a channel got its verdict before callguard was started anew."""
-        call_id = await _variable(pbx, caller, "CALLGUARD_CALL")
-        call = await self._gate.recall(call_id) if is_call_id(call_id) else None
-        if call is None or (call.pbx, call.uniqueid) != (pbx.name, caller.uniqueid):
-            return False
-        return call.allowed and call.direction == "outbound"
-
-    async def _may_be_emergency(
-        self, pbx: Pbx, dialled: Dialled, callers: Sequence[Channel]
-    ) -> bool:
-        texts = [dialled.string]
-        texts += [await _variable(pbx, caller, "EXTEN") for caller in callers]
-        regions = {t.settings.home_region for t in self._gate.tenants.all()}
-        regions.add(self._gate.home_region)
-        return any(may_be_emergency(text, region) for text in texts for region in regions)
-
-
-async def _variable(pbx: Pbx, channel: Channel, name: str) -> str:
-    answer = await pbx.session.action(
-        "Getvar", ("Channel", channel.name), ("Variable", name), timeout=ACTION_S
-    )
-    return answer.get("Value") or ""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
-from callguard.ami.calls import EVENTS, Change, LiveCalls
+from callguard.ami.calls import EVENTS, Change, Channel, LiveCalls
 from callguard.ami.errors import AmiError
 from callguard.ami.session import AmiSession
 from callguard.ami.settings import AmiSettings, Connector, tcp_connect
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 CDR = "Cdr"
 
 LIST_S = 2.0
+VARIABLE_S = 2.0
 AGAIN_S = 0.1
 """A list that was asked for in the middle of a transfer is asked for once more, so much later."""
 
@@ -104,6 +105,14 @@ class Pbx:
     def _down(self, reason: str) -> None:
         self._on_lost(self)
         log.error("ami_down", pbx=self.name, reason=reason)
+
+
+async def variable_of(pbx: Pbx, channel: Channel, name: str) -> str:
+    """A variable of a channel, empty where it has none. Raises AmiError."""
+    answer = await pbx.session.action(
+        "Getvar", ("Channel", channel.name), ("Variable", name), timeout=VARIABLE_S
+    )
+    return answer.get("Value") or ""
 
 
 def ami_settings(settings: Asterisk) -> AmiSettings:
