@@ -48,11 +48,11 @@ class ForeignRecordings:
         return (pbx, uniqueid) in self._mixed
 
     def suspect(self, pbx: str, uniqueid: str, *, ours: bool = False) -> None:
-        """One that is not ours may have begun while nothing was told, or several; ``ours``: or one
-        that we closed runs on, which is no news to anybody."""
+        """One that is not ours may have begun while nothing was told, or several where none of ours
+        runs; ``ours``: or one that we closed runs on, which is no news to anybody."""
         if ours:
             self._left.add((pbx, uniqueid))
-        else:
+        elif not self._own_on(pbx, uniqueid):
             self._mixed.add((pbx, uniqueid))
         running = self._running.setdefault((pbx, uniqueid), [])
         if None not in running:

@@ -45,6 +45,22 @@ def pbx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
 
 
 @pytest.fixture(scope="module")
+def guarded(
+    pbx: Asterisk, furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GuardedPbx]:
+    """What callers hear is proved by a recording of the test's own, which is left alone here."""
+    beside = GuardedPbx(pbx, tmp_path_factory.mktemp("guarded")).lay_out(furnished)
+    config = beside.callguard.config
+    taps = '\nforeign_recordings = "report"\n\n[agi]'
+    config.write_text(config.read_text().replace("\n[agi]", taps, 1))
+    beside.callguard.start()
+    try:
+        yield beside
+    finally:
+        beside.close()
+
+
+@pytest.fixture(scope="module")
 def lined(guarded: GuardedPbx) -> GuardedPbx:
     """With a tenant that has an opt-out line in two languages."""
     guarded.callguard.add_tenant(
