@@ -12,6 +12,9 @@ from callguard.consent.notice import Played, heard_whole
 from callguard.consent.states import ConsentState
 from callguard.tenants.tenant import TenantSettings
 
+MOST_KEYS = 5
+"""Keys that answer nothing, after which whoever presses them is not taken to have agreed."""
+
 PROMPTS = {Mode.NOTICE: "notice", Mode.NOTICE_OR_REFUSE: "notice-refuse", Mode.ASK: "ask"}
 """What is said in each mode that says anything."""
 
@@ -70,6 +73,7 @@ class Move(Enum):
 
     TELL = "play the prompt"
     LISTEN = "listen"
+    LISTEN_ON = "listen on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +110,9 @@ TABLE: dict[tuple[Mode, Phase], _Row] = {
         Event.SILENCE: Outcome.GRANTED,
         Event.OPT_OUT: Outcome.OPTED_OUT,
         Event.REFUSE: Outcome.REFUSED,
-        # Nothing else was offered, so nothing else was meant.
-        Event.ACCEPT: Outcome.GRANTED,
-        Event.OTHER: Outcome.GRANTED,
+        # Nothing else was offered, and what was may still be pressed.
+        Event.ACCEPT: Move.LISTEN_ON,
+        Event.OTHER: Move.LISTEN_ON,
         **_HELD,
         **_GONE,
     },
@@ -161,12 +165,14 @@ Action = Tell | Listen | Outcome
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """Where one dialogue is. ``told`` is how often its prompt was begun."""
+    """Where one dialogue is. ``told`` is how often its prompt was begun, ``pressed`` how many keys
+    were that answer nothing."""
 
     mode: Mode
     settings: TenantSettings
     phase: Phase = Phase.START
     told: int = 0
+    pressed: int = 0
 
 
 def step(dialogue: Dialogue, event: Event) -> tuple[Dialogue, Action]:
@@ -184,6 +190,11 @@ def step(dialogue: Dialogue, event: Event) -> tuple[Dialogue, Action]:
             asked = dialogue.mode is Mode.ASK
             seconds = dialogue.settings.answer_s if asked else dialogue.settings.late_s
             return (listening, Listen(seconds)) if seconds else step(listening, Event.SILENCE)
+        case Move.LISTEN_ON if dialogue.pressed >= MOST_KEYS:
+            return dialogue, Outcome.INCOMPLETE
+        case Move.LISTEN_ON:
+            listening = replace(dialogue, pressed=dialogue.pressed + 1)
+            return listening, Listen(dialogue.settings.late_s)
         case end:
             return dialogue, end
 
@@ -258,5 +269,7 @@ def _in_words(mode: Mode, then: Then) -> str:
             return f"play `{PROMPTS[mode]}`"
         case Move.LISTEN:
             return f"listen for `{'answer_s' if mode is Mode.ASK else 'late_s'}`"
+        case Move.LISTEN_ON:
+            return f"listen on; after {MOST_KEYS} such keys: incomplete"
         case outcome:
             return outcome.value
