@@ -218,7 +218,7 @@ def muted_wrongly(world: World, judge: Judge, now: float) -> list[str]:
         paused = judge.is_paused(recorder) or any(a <= now < b for a, b in judge.paused(recorder))
         audible = not recorder.muted
         if not audible and channel.bridge is not None and channel.bridge.holding:
-            continue  # a list of channels does not say that those in a bridge do not hear each other
+            continue  # a list of channels does not say that they do not hear each other
         if audible != (consented and not paused):
             found.append(
                 f"the recording on {channel.name} is {'heard' if audible else 'silent'}, with "
