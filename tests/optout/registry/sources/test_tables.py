@@ -55,7 +55,9 @@ def test_what_comes_out_of_a_csv_is_what_the_csv_module_finds(
     text = out.getvalue().encode()
     found = read_text(tmp_path_factory.mktemp("csv"), text, "csv", settings, block)
     assert found.numbers == [int(number) for _, number, _ in rows]
-    assert found.tally.bad_lines == len(bad)
+    # With tabs between them, fields that are all empty make a blank line, which is passed over.
+    blank = sum(not line.strip() for line in out.getvalue().removesuffix(end).split(end))
+    assert found.tally.bad_lines == len(bad) - blank
     assert found.tally.lines == len(lines) + heading
 
 
