@@ -209,7 +209,6 @@ class Service:
             recordings=self.recordings,
             calls=self.parties.calls,
             told=self.parties.told,
-            holds=self.recordings.held_during,
             home_region=settings.home_region,
             registries=self.shelf,
             durable_s=settings.limits.durable_s,

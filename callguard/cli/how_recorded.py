@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row
 
 from callguard.consent.ledger import evidence_of
 from callguard.consent.modes import Mode, choose, law_of
-from callguard.gate.callbook import rules_asking
+from callguard.gate.callbook import as_kept
 from callguard.gate.decide import Decision
 from callguard.policy.rules import Obligation
 from callguard.tenants.tenant import Tenant
@@ -68,4 +68,4 @@ def how_it_was(mode: Mode, row: Row[Any]) -> HowRecorded:
     """Of a kept call in which something was said in that mode."""
     law = law_of([Obligation(duty) for duty in row.obligations])
     why = f"as the ledger has it (callguard consent show --call {row.id})"
-    return HowRecorded(mode, law, rules_asking(row.findings), why=why)
+    return HowRecorded(mode, law, as_kept(row.findings), why=why)

@@ -1,7 +1,7 @@
 """The chain of a call as it is kept: from the tables of the database, expired rows left out."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select, tuple_
@@ -25,11 +25,9 @@ from callguard.storage.schema import (
     recording_events,
     recordings,
 )
+from callguard.tenants.tenant import LONGEST_CALL
 
 _Row = Row[Any]
-
-LONGEST = timedelta(hours=48)
-"""How long a channel lives at most."""
 
 
 def read_chain(connection: Connection, call_id: str, now: datetime) -> Chain | None:
@@ -105,7 +103,7 @@ def _on_their_channels(
     if not channels:
         return ()
     ids = [t.id for t in tellings]
-    last = str(uuid7(max(t.at for t in tellings) + LONGEST))
+    last = str(uuid7(max(t.at for t in tellings) + LONGEST_CALL))
     same = and_(
         # The table is in the order of its ids, which begin with the time.
         consents.c.id.between(min(ids), last),

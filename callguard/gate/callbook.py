@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 
 from callguard.consent.modes import ABOUT_RECORDING, Mode, law_of
 from callguard.policy.facts import Direction
-from callguard.policy.rules import Obligation
+from callguard.policy.rules import Finding, Obligation
 from callguard.storage.attempts import withdraw_attempt
 from callguard.storage.schema import calls
 
@@ -110,20 +110,27 @@ def withdraw(connection: Connection, call: Call) -> None:
 _ASKING = frozenset(Mode) - {Mode.SILENT}
 
 
-def rules_asking(findings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Of the findings of a call, as they are kept, those that ask for something before a recording;
-    that one party's consent suffices says something only where nothing is asked for. Each is
-    "rule: citation"."""
-    asked = [
-        (finding, frozenset(map(Obligation, finding.get("obligations", ()))))
-        for finding in findings
-    ]
-    about = [(finding, laid) for finding, laid in asked if not ABOUT_RECORDING.isdisjoint(laid)]
-    law = law_of(frozenset().union(*(laid for _, laid in about)))
-    return tuple(
-        f"{finding['rule']}: {finding['citation']}"
-        for finding, laid in about
-        if law_of(laid) in (law, *_ASKING)
+def rules_asking(laid: Iterable[tuple[str, frozenset[Obligation]]]) -> tuple[str, ...]:
+    """Of rules, each named with its citation, and what they lay on a call: those that ask for
+    something before a recording; that one party's consent suffices says something only where
+    nothing is asked for."""
+    about = [(rule, duties) for rule, duties in laid if not ABOUT_RECORDING.isdisjoint(duties)]
+    law = law_of(frozenset().union(*(duties for _, duties in about)))
+    return tuple(rule for rule, duties in about if law_of(duties) in (law, *_ASKING))
+
+
+def as_decided(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """``rules_asking`` of the findings of a verdict."""
+    return rules_asking(
+        (f"{f.rule.id}: {f.rule.citation}", f.obligations) for f in findings if f.obligations
+    )
+
+
+def as_kept(findings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """``rules_asking`` of the findings of a call as the database has them."""
+    return rules_asking(
+        (f"{f['rule']}: {f['citation']}", frozenset(map(Obligation, f.get("obligations", ()))))
+        for f in findings
     )
 
 
@@ -143,5 +150,5 @@ def read_call(connection: Connection, call_id: str) -> Call | None:
         allowed=row.verdict == "allow",
         obligations=frozenset(Obligation(o) for o in row.obligations),
         decided_at=row.decided_at,
-        asking=rules_asking(row.findings),
+        asking=as_kept(row.findings),
     )

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.contacts.contact import ContactError
-from callguard.gate.callbook import Call, rules_asking
+from callguard.gate.callbook import Call, as_decided
 from callguard.gate.dossier import NOTHING_KEPT, contact_facts, read_dossier
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import Parties, find_tenant, parties_of
@@ -108,7 +108,7 @@ async def decide(
         allowed=verdict.allowed,
         obligations=verdict.obligations,
         decided_at=moment,
-        asking=rules_asking(f.as_json() for f in verdict.findings if f.obligations),
+        asking=as_decided(verdict.findings),
         passed_on=passed_on,
     )
     rows = [Row(calls, call_values(call, request, tenant, verdict, parties, facts))]

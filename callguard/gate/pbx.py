@@ -53,6 +53,7 @@ class Pbx:
         self._on_resync = on_resync
         self._on_cdr = on_cdr
         self._unsure = asyncio.Event()
+        self._followed_since = 0.0
         self.session = AmiSession(
             ami_settings(settings),
             on_event=self._event,
@@ -70,6 +71,10 @@ class Pbx:
         self._tell(self.live.apply(message, self._clock.monotonic()))
         if self.live.take_place_taken():
             self._unsure.set()
+
+    def has_followed(self, channel: Channel) -> bool:
+        """Whether every event of that channel was heard: it is younger than the connection."""
+        return self.session.state == "up" and channel.since > self._followed_since
 
     async def look_again(self) -> None:
         """Where events leave out who took whose place, asks who is where. For ever."""
@@ -90,7 +95,7 @@ class Pbx:
         self._tell(self.live.resync(channels, at))
 
     async def _up(self, session: AmiSession) -> None:
-        at = self._clock.monotonic()
+        self._followed_since = at = self._clock.monotonic()
         channels = await session.action_list("CoreShowChannels")
         self._tell(self.live.resync(channels, at))
         log.info("ami_up", pbx=self.name, channels=len(self.live.channels))

@@ -110,10 +110,10 @@ class CallRecordings:
         log.info("recording_stopped", recording=recording.id, call=recording.call_id)
 
     def has_ended(self, recording: OpenRecording) -> bool:
-        return self._over(recording)
+        return self._recorder.get(recording.id) is None or recording.id in self._ended
 
     def found_ended(self, recording: OpenRecording) -> None:
-        if not self._over(recording):
+        if not self.has_ended(recording):
             self.stopped(recording)
 
     async def stop(
@@ -121,7 +121,7 @@ class CallRecordings:
     ) -> bool:
         """Stops a recording over AMI; whether it is known to have stopped. Where it cannot be
         told to now, it is as soon as the manager connection is back, also after a restart."""
-        if self._over(recording):
+        if self.has_ended(recording):
             return True
         if recording.id not in self._recorder.to_stop:
             self._recorder.to_stop[recording.id] = recording
@@ -163,7 +163,7 @@ class CallRecordings:
 
     async def _stop_audible(self, recording: OpenRecording) -> bool:
         """Ends a recording that must be silent and cannot be made so, or that nobody follows."""
-        if self._over(recording):
+        if self.has_ended(recording):
             return await self._stop(recording)
         return await self.stop(recording, reason="it could not be silenced")
 
@@ -201,7 +201,7 @@ class CallRecordings:
 
     async def pause(self, recording: OpenRecording, *, by: str) -> bool:
         """The silence does not wait for the row that says so; whoever asked does, for both."""
-        if self._over(recording):
+        if self.has_ended(recording):
             return True
         self._recorder.pause(recording.id)
         self._pauses[recording.id] += 1
@@ -211,7 +211,7 @@ class CallRecordings:
         return await self._are_silent([recording])
 
     async def resume(self, recording: OpenRecording, *, by: str) -> bool:
-        if by == "subject" or self._over(recording) or not self.paused(recording):
+        if by == "subject" or self.has_ended(recording) or not self.paused(recording):
             return False  # whoever is recorded never begins it
         pauses = self._pauses[recording.id]
         if not await self._log.keep(recording, "resumed", by):
@@ -224,7 +224,7 @@ class CallRecordings:
 
     async def hush(self, call: Call, channel_uniqueid: str) -> bool:
         self.supervision.parties.strangers.add((call.pbx, channel_uniqueid))
-        recordings = [r for r in self.in_progress(call, channel_uniqueid) if not self._over(r)]
+        recordings = [r for r in self.in_progress(call, channel_uniqueid) if not self.has_ended(r)]
         for recording in recordings:
             self.supervision.joins(recording, channel_uniqueid)
         silent = await self._are_silent(recordings)
@@ -241,9 +241,6 @@ class CallRecordings:
             if name not in silences or not await silences[name].silent(ids, SILENT_S):
                 return False
         return True
-
-    def _over(self, recording: OpenRecording) -> bool:
-        return self._recorder.get(recording.id) is None or recording.id in self._ended
 
     # --- erasing ------------------------------------------------------------------------------
 
@@ -288,7 +285,7 @@ class CallRecordings:
             return False
         if self.first_lives(call):
             return True
-        if any(not self._over(recording) for recording in self._recorder.of_call(call.id)):
+        if any(not self.has_ended(recording) for recording in self._recorder.of_call(call.id)):
             return True
         told = self.supervision.parties.told.of_call(call.id)
         alive = pbx.live.channels
@@ -335,12 +332,14 @@ class CallRecordings:
         found.update((r.id, r) for r in self._recorder.of_call(call_id) if r.id in found)
         return tuple(found.values())
 
-    def held_during(self, pbx: str, uniqueid: str, since: float) -> bool:
-        """Whether AMI said that the party on that channel put the others on hold at any time since
-        a moment of the monotonic clock."""
+    def held_during(self, pbx: str, uniqueid: str, since: float) -> bool | None:
         here = self._pbxs.get(pbx)
         channel = here.live.channels.get(uniqueid) if here else None
-        return channel is not None and channel.was_held_since(since)
+        if here is None or channel is None:
+            return None
+        if channel.was_held_since(since):
+            return True
+        return False if here.has_followed(channel) else None
 
     @property
     def alarms(self) -> tuple[str, ...]:

@@ -12,9 +12,8 @@ from sqlalchemy import Connection, func, select
 from callguard.consent.states import ConsentState
 from callguard.gate.room import Gate
 from callguard.gate.told import Told
+from callguard.gate.withdrawals import Ended, Withdrawal, enter
 from callguard.ids import uuid7
-from callguard.retention.schedule import expires_at
-from callguard.storage.journal import Row
 from callguard.storage.schema import audit, consents
 from callguard.tenants.tenant import evidence_days
 
@@ -111,22 +110,21 @@ class Revocations:
                 await self._stop(told, uniqueid)
 
     def _note(self, revoked: Revoked, pbx: str, uniqueid: str, told: Told) -> None:
-        at = self._gate.clock.now()
-        row = {
-            "id": str(uuid7(at)),
-            "tenant_id": told.tenant,
-            "call_id": told.call_id,
-            "subject": told.subject,
-            "purpose": "recording",
-            "state": ConsentState.WITHDRAWN.value,
-            "pbx": pbx,
-            "channel_uniqueid": uniqueid,
-            "proof": f"consent:{revoked.id}",
-            "actor": revoked.actor,
-            "at": at,
-            "expires_at": expires_at(at, evidence_days(self._gate.tenants.get(told.tenant))),
-        }
-        self._gate.journal.post(Row(consents, row))
+        gate, at = self._gate, self._gate.clock.now()
+        withdrawal = Withdrawal(
+            call_id=told.call_id,
+            tenant=told.tenant,
+            pbx=pbx,
+            parties=(Ended(str(uuid7(at)), told.subject, uniqueid),),
+            actor=revoked.actor,
+            by="callguard",
+            proof=f"consent:{revoked.id}",
+            at=at,
+            days=evidence_days(gate.tenants.get(told.tenant)),
+            erase=False,
+        )
+        again = partial(gate.acts.withdrawals.later, withdrawal)
+        gate.journal.post(work=partial(enter, withdrawal=withdrawal), on_lost=again)
 
     async def _stop(self, told: Told, uniqueid: str) -> None:
         """Those of their own call, and on their own channel; of others they are only silent while

@@ -1,6 +1,5 @@
 """What the dialogues of the gate share."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -26,14 +25,6 @@ log = structlog.get_logger(__name__)
 
 TYPED_AN_HOUR = 60
 """Most numbers typed on opt-out lines that are entered, or called back, in an hour."""
-
-Holds = Callable[[str, str, float], bool]
-"""Of an Asterisk, a channel's Uniqueid and a moment by the monotonic clock: what ``held_during``
-says of them."""
-
-
-def _no_holds(_: str, __: str, ___: float) -> bool:
-    return False
 
 
 class Recordings(Protocol):
@@ -87,6 +78,12 @@ class Recordings(Protocol):
     def speaks_outside(self, pbx: str, uniqueid: str) -> bool | None:
         """Whether it is somebody outside who speaks on that channel; None where that is not
         known."""
+        ...
+
+    def held_during(self, pbx: str, uniqueid: str, since: float) -> bool | None:
+        """Whether the party on that channel put the others on hold at any time since a moment of
+        the monotonic clock; None where only the channel itself can tell, because the manager
+        connection is or was lost while it lived."""
         ...
 
     def was_called_for(self, call: Call, uniqueid: str) -> bool:
@@ -147,12 +144,6 @@ class Gate(Knowledge):
     told: ToldParties = field(default_factory=ToldParties)
     acts: ActBook = field(default_factory=ActBook)
     typed_numbers: HourlyBound = field(default_factory=lambda: HourlyBound(TYPED_AN_HOUR))
-    holds: Holds = _no_holds
-
-    def held_during(self, pbx: str, uniqueid: str, since: float) -> bool:
-        """Whether the other side of that channel had us on hold at any time since then, by the
-        monotonic clock, as far as the manager connection told."""
-        return self.holds(pbx, uniqueid, since)
 
     def sound(self, pbx: str, prompt: Prompt) -> str | None:
         """The prompt's path as that Asterisk sees it, without extension."""

@@ -20,7 +20,8 @@ from callguard.consent.dialogue import (
 )
 from callguard.consent.modes import Mode
 from callguard.consent.notice import NOT_PLAYED, Played
-from callguard.consent.prompts import RATE, Digits, Prompt
+from callguard.consent.prompts import RATE, Prompt
+from callguard.consent.tenant_prompts import chosen_digits
 from callguard.gate.callbook import Call
 from callguard.gate.room import Gate
 from callguard.tenants.tenant import Tenant
@@ -157,14 +158,17 @@ class Telling:
         return None
 
     async def _held(self, since: float) -> bool:
-        """Whether they had us on hold at any time since then, as the manager connection tells, or
-        where that is lost, whether they do now, as the channel tells itself.
+        """Whether they had us on hold at any time since then. Where the manager connection was lost
+        meanwhile the channel is asked, which knows only how it is now: not otherwise, because a key
+        that is pressed while it is asked is lost.
 
         ``CHANNEL(onhold)`` would be of whoever is held, not of who holds.
         """
-        if self.gate.held_during(self.call.pbx, self.session.env.uniqueid, since):
-            return True
-        if not self.session.env.channel.startswith(_TELLS_OF_HOLDS):
+        call, env = self.call, self.session.env
+        held = self.gate.recordings.held_during(call.pbx, env.uniqueid, since)
+        if held is not None:
+            return held
+        if not env.channel.startswith(_TELLS_OF_HOLDS):
             return False
         return await self.session.get_variable("CHANNEL(rtp,hold)") == "1"
 
@@ -175,8 +179,7 @@ class Telling:
 
     def _find(self, name: str) -> tuple[Prompt, str] | None:
         """A prompt with its path; one that says other digits than the tenant's is none."""
-        chosen = self.tenant.settings
-        digits = Digits(chosen.accept_digit, chosen.refuse_digit, chosen.opt_out_digit)
+        digits = chosen_digits(self.tenant.settings)
         prompt = self.gate.prompts.find(name, self.language, self.tenant.id, digits)
         if prompt is None:
             self.gate.counts.fault("prompt_missing")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, func, select, tuple_
@@ -10,9 +10,7 @@ from sqlalchemy import Connection, func, select, tuple_
 from callguard.consent.states import ConsentState
 from callguard.ids import uuid7
 from callguard.storage.schema import consents
-
-LONGEST_CALL = timedelta(hours=48)
-"""After a restart, who was told longer ago than this counts as not told."""
+from callguard.tenants.tenant import LONGEST_CALL
 
 ASKED_AT_ONCE = 500
 _NEVER = datetime.min.replace(tzinfo=UTC)

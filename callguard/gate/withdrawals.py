@@ -132,7 +132,7 @@ class Withdrawals:
             log.error("withdrawal_not_durable", call=withdrawal.call_id, reason=one_line(error))
             done = False
         if not done:
-            self._later(withdrawal)
+            self.later(withdrawal)
         return done
 
     async def run(self, gate: "Gate") -> None:
@@ -151,7 +151,8 @@ class Withdrawals:
                 self._unkept.remove(withdrawal)
                 log.info("withdrawal_kept", call=withdrawal.call_id)
 
-    def _later(self, withdrawal: Withdrawal) -> None:
+    def later(self, withdrawal: Withdrawal) -> None:
+        """It could not be kept yet."""
         if any(waiting.parties == withdrawal.parties for waiting in self._unkept):
             return
         if len(self._unkept) >= UNKEPT:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -14,8 +15,9 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 RETENTION_CLASSES = ("call_record", "verdict", "attempt", "consent", "recording")
 DEFAULT_DAYS = 365
-LONGEST_CALL_DAYS = 2
-"""How much sooner than its recording ends somebody may have agreed to it."""
+LONGEST_CALL = timedelta(days=2)
+"""A call lives no longer: how much sooner than its recording ends somebody may have agreed to it,
+and after a restart, how long ago whoever counts as told was told."""
 
 
 Digit = Annotated[str, Field(pattern=r"^[0-9]$")]
@@ -115,7 +117,7 @@ def days_kept(tenant: Tenant | None, data_class: str) -> int:
 def evidence_days(tenant: Tenant | None) -> int:
     """How many days is kept why a call was recorded and what became of that: as consents are, but
     never shorter than the recording, which is kept from its end on."""
-    return max(days_kept(tenant, "consent"), days_kept(tenant, "recording") + LONGEST_CALL_DAYS)
+    return max(days_kept(tenant, "consent"), days_kept(tenant, "recording") + LONGEST_CALL.days)
 
 
 def check_id(text: str) -> str:

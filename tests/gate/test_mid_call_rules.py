@@ -43,7 +43,7 @@ def test_what_each_action_comes_to_is_this_table() -> None:
     _, *rows = ([cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines())
     assert len(rows) == 15
     for action, who, *expected in rows:
-        found = [step(action, who, standing, USUAL).value for standing in STANDINGS]  # type: ignore[arg-type]
+        found = [step(action, who, standing, USUAL).value for standing in STANDINGS]  # type: ignore[arg-type]  # words of the table
         assert found == expected, (action, who)
 
 

@@ -24,11 +24,11 @@ def untold(home: House, taken: Channel) -> Iterator[None]:
         if name != "BridgeEnter" and not (name == "BridgeLeave" and of_it):
             tell(name, privilege, headers)
 
-    announce.emit = emit  # type: ignore[method-assign]
+    announce.emit = emit  # type: ignore[method-assign]  # Asterisk leaves an event out
     try:
         yield
     finally:
-        announce.emit = tell  # type: ignore[method-assign]
+        announce.emit = tell  # type: ignore[method-assign]  # and tells again
 
 
 @virtual_time

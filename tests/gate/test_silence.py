@@ -81,7 +81,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(**asterisk: object) -> AsyncIterator[Stage]:
-    pbx = Asterisk(**asterisk)  # type: ignore[arg-type]
+    pbx = Asterisk(**asterisk)  # type: ignore[arg-type]  # settings of one test
     for uniqueid in (ALICE, CAROL):
         pbx.live.apply(new(uniqueid), 0)
     notes: list[tuple[str, frozenset[str]]] = []

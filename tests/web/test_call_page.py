@@ -98,7 +98,7 @@ async def browser(doors: Doors) -> Browser:
 async def test_a_call_shows_how_it_is_recorded_and_what_can_be_done(
     doors: Doors, browser: Browser, recording: str, said: str, buttons: list[str]
 ) -> None:
-    call = replace(CALL, recording=recording, reasons=("not told: <7.1>",))  # type: ignore[arg-type]
+    call = replace(CALL, recording=recording, reasons=("not told: <7.1>",))  # type: ignore[arg-type]  # a word of the table
     doors.source.now = replace(EMPTY, calls=(call,))
     for path in ("/", PATH):
         page = await browser.open(path)
