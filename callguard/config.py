@@ -161,6 +161,56 @@ class Spool(_Section):
     shared_group: bool = False
 
 
+class S3(_Section):
+    """Where payloads go instead of a folder: a bucket of any store that speaks S3.
+
+    ``credentials_file`` is a TOML file of mode 0600 with ``access_key_id``, ``secret_access_key``
+    and perhaps ``session_token``. ``part_bytes`` is how much goes up at once while a call runs.
+    """
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    region: str = "us-east-1"
+    endpoint: Annotated[str | None, Field(pattern=r"^https?://[^/?#@]+/?$")] = None
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+/)*$")] = ""
+    credentials_file: Path
+    path_style: bool = True
+    ca_file: Path | None = None
+    part_bytes: Annotated[int, Field(ge=5 * 1024**2, le=256 * 1024**2)] = 8 * 1024**2
+    timeout: Seconds = 30.0
+
+
+class Objects(_Section):
+    """Where sealed payloads lie: in a folder, or in a bucket (``s3``) by way of that folder.
+    ``reserve_bytes`` stay free of its disk, ``queue_bytes`` is the most that waits there for the
+    bucket: past either nothing more is recorded."""
+
+    folder: Path | None = None
+    reserve_bytes: Annotated[int, Field(ge=0)] = 256 * 1024**2
+    queue_bytes: Annotated[int, Field(ge=0)] = 16 * 1024**3
+    s3: S3 | None = None
+
+
+class Vault(_Section):
+    """The transit engine of a Vault or OpenBao, which then wraps the tenants' identities.
+    ``token_file`` holds a token that may encrypt and decrypt with ``key``, and nothing else."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")]
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    mount: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,128}$")] = "transit"
+    namespace: str | None = None
+    token_file: Path
+    ca_file: Path | None = None
+    timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+
+class Keys(_Section):
+    """Who keeps the master key: this machine (``master_key_file``), or a KMS. ``rotate_days`` is
+    how often every tenant gets a new identity; 0 is never."""
+
+    vault: Vault | None = None
+    rotate_days: Annotated[int, Field(ge=0, le=3_650)] = 0
+
+
 class Purge(_Section):
     """When what has expired is taken away; UTC."""
 
@@ -225,6 +275,8 @@ class Settings(_Section):
     sms: Sms = Sms()
     scrubs: Scrubs = Scrubs()
     spool: Spool = Spool()
+    objects: Objects = Objects()
+    keys: Keys = Keys()
     purge: Purge = Purge()
     policy: Policy = Policy()
     registries: Registries = Registries()
@@ -277,7 +329,12 @@ class Settings(_Section):
 
     @property
     def object_folder(self) -> Path:
-        return self.data / "objects"
+        return self.objects.folder or self.data / "objects"
+
+    @property
+    def erasure_ledger(self) -> Path:
+        """Outside of the database, so that a restored one forgets again."""
+        return self.data / "erasures.ledger"
 
     def pbx(self, name: str) -> Asterisk | None:
         """The Asterisk of that name."""

@@ -44,8 +44,10 @@ from callguard.optout.registry.shelf import Shelf
 from callguard.overview import Overview
 from callguard.policy.packs import PackError, all_packs
 from callguard.recording.erasure import Eraser
-from callguard.recording.keys import KeyStoreError, MasterKey
-from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.recording.keyring import open_keyring
+from callguard.recording.keys import KeyStoreError
+from callguard.recording.objects import ObjectStoreError
+from callguard.recording.opening import open_store
 from callguard.recording.recorder import Recorder
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool, SpoolError
@@ -107,14 +109,14 @@ class Service:
         try:
             self.database = Database(settings.database_url)
             check(self.database)
-            wrapper = MasterKey.load(settings.master_key)
+            keyring = open_keyring(settings)
             self.spool = Spool(
                 settings.spool.folder,
                 floor=settings.spool.reserve_bytes,
                 shared_group=settings.spool.shared_group,
             )
             self.spool.prepare()
-            store = FolderStore(settings.object_folder)
+            store = open_store(settings)
             packs = all_packs(settings.policy.packs, settings.policy.leave_out)
             path = self.database.url.database
             dictation = Dictation(path) if write_apart and path else None
@@ -128,7 +130,7 @@ class Service:
                 clock,
                 self.journal,
                 self.spool,
-                wrapper,
+                keyring.in_progress,
                 {p.name: PurePosixPath(p.spool or self.spool.folder) for p in settings.asterisk},
                 settings.limits.durable_s,
             )
@@ -138,7 +140,7 @@ class Service:
                 self.journal,
                 self.spool,
                 store,
-                wrapper,
+                keyring.in_progress,
                 self.tenants,
                 self.recorder,
             )

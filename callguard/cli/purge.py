@@ -17,7 +17,7 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.clock import SystemClock
-from callguard.recording.objects import FolderStore
+from callguard.recording.opening import open_store
 from callguard.retention.purge import Certificate, due
 from callguard.retention.purge import purge as run_purge
 from callguard.retention.registries import drop_spent
@@ -43,7 +43,7 @@ def purge(
             with database.writing() as connection:
                 return work(connection)
 
-        store = FolderStore(settings.object_folder)
+        store = open_store(settings)
 
         async def run() -> Certificate:
             certificate = await run_purge(write, store, clock, actor=actor())

@@ -25,8 +25,8 @@ from callguard.cli.surroundings import (
 from callguard.clock import SystemClock
 from callguard.consent.chain_rows import alive
 from callguard.policy.tables import plain
-from callguard.recording.keys import MasterKey
-from callguard.recording.objects import FolderStore
+from callguard.recording.keyring import open_keyring
+from callguard.recording.opening import open_store
 from callguard.recording.reading import find_sealed, listed, plain_file, sealed_file
 from callguard.storage.schema import recording_events, recordings
 
@@ -141,7 +141,7 @@ def export(
         raise CommandError("reading a recording needs a reason")
     now = SystemClock().now()
     with opened(config) as (settings, database):
-        store = FolderStore(settings.object_folder)
+        store = open_store(settings)
         with database.writing() as connection:
             row = find_sealed(connection, recording, now=now)
             details = {"reason": reason, "form": "wav" if wav else "age"}
@@ -152,8 +152,8 @@ def export(
             )
         with database.reading() as connection:
             if wav:
-                master = MasterKey.load(settings.master_key)
-                pieces = plain_file(connection, row, store, master)
+                identities = open_keyring(settings).identities
+                pieces = plain_file(connection, row, store, identities)
             else:
                 pieces = sealed_file(row, store)
             size = _write(out, pieces)

@@ -23,7 +23,8 @@ from callguard.gate.policy import Policy
 from callguard.policy.packs import all_packs
 from callguard.policy.tables import plain
 from callguard.recording import age
-from callguard.recording.keys import MasterKey, generate_tenant_identity
+from callguard.recording.keyring import open_keyring
+from callguard.recording.keys import generate_tenant_identity
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.store import NewTenant, OwnKey, add, change_settings, set_retention
 from callguard.tenants.tenant import (
@@ -93,7 +94,7 @@ def add_tenant(
         check_shown(chosen)
         own = None
         if kind is not None:
-            master = MasterKey.load(settings.master_key)
+            master = open_keyring(settings).identities
             identity = generate_tenant_identity(master, tenant, 1, kind)
             own = OwnKey(kind, identity.recipient, identity.wrapped)
         recipients, numbers, endpoints = recipient or [], number or [], endpoint or []

@@ -106,12 +106,19 @@ class ObjectStore(Protocol):
         """The names of the parts that were begun and not committed, sorted."""
         ...
 
+    def has_room(self) -> bool:
+        """Whether another recording may begin: nothing is recorded that could not be kept."""
+        ...
+
 
 class FolderStore:
     """Objects as files, spread over 256 folders by a hash of their names."""
 
-    def __init__(self, root: Path) -> None:
-        """Make the folders that are missing, readable by this user alone."""
+    def __init__(self, root: Path, *, reserve: int = 0) -> None:
+        """Make the folders that are missing, readable by this user alone. ``reserve``: bytes that
+        must be free before a recording may begin."""
+        self._root = root
+        self._reserve = reserve
         self._objects = root / "objects"
         self._parts = root / "parts"
         with _named_failure("prepare", "store"):
@@ -188,6 +195,14 @@ class FolderStore:
         """See ObjectStore.parts."""
         with _named_failure("list", "store"):
             return sorted(path.name for path in self._parts.iterdir())
+
+    def has_room(self) -> bool:
+        """See ObjectStore.has_room."""
+        try:
+            status = os.statvfs(self._root)
+        except OSError:
+            return False
+        return status.f_bavail * status.f_frsize >= self._reserve
 
     def _path(self, name: str) -> Path:
         # By hash: time-ordered names would all fall into one folder.

@@ -75,6 +75,7 @@ tenant_recipients = Table(
     metadata,
     Column("id", _SEQUENCE, primary_key=True),
     _tenant(),
+    Column("name", String(63), nullable=False, server_default=""),
     Column("recipient", Text, nullable=False),
     Column("added_at", Instant, nullable=False),
 )
@@ -87,8 +88,10 @@ tenant_keys = Table(
     Column("version", Integer, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("recipient", Text, nullable=False),
-    Column("wrapped_identity", LargeBinary, nullable=False),
+    Column("wrapped_identity", LargeBinary),
     Column("created_at", Instant, nullable=False),
+    Column("retired_at", Instant),
+    Column("destroyed_at", Instant),
     UniqueConstraint("tenant_id", "version"),
 )
 
@@ -293,11 +296,13 @@ recordings = Table(
     Column("spool_name", String(80), nullable=False),
     Column("encoding", String(16), nullable=False),
     Column("header", LargeBinary),
+    Column("keyed_for", String(64)),
     Column("wrapped_file_key", LargeBinary),
     Column("payload", String(120)),
     Column("plain_bytes", BigInteger),
     Column("sealed_bytes", BigInteger),
     Column("payload_sha256", String(64)),
+    Column("missing_bytes", BigInteger),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("sealed_at", Instant),
@@ -305,6 +310,52 @@ recordings = Table(
     Index(None, "call_id"),
     Index(None, "state"),
     Index(None, "expires_at"),
+)
+
+tenant_places = Table(
+    "tenant_places",
+    metadata,
+    Column("tenant_id", String(63), ForeignKey("tenants.id"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("keep", Boolean, nullable=False),
+    Column("added_at", Instant, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("recording_id", String(36), primary_key=True),
+    Column("place", String(63), primary_key=True),
+    _tenant(),
+    Column("state", String(12), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant),
+    Column("reason", Text),
+    Column("begun_at", Instant, nullable=False),
+    Column("confirmed_at", Instant),
+    Column("sha256", String(64)),
+    Column("bytes", BigInteger),
+    Column("proof", JSON(none_as_null=True)),
+    Column("expires_at", Instant),
+    Index(None, "state", "next_at"),
+    Index(None, "expires_at"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _tenant(nullable=True),
+    Column("subject", String(SUBJECT)),
+    Column("call_id", String(36)),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("review_at", Instant),
+    Column("released_at", Instant),
+    Column("released_by", Text),
 )
 
 recording_events = Table(

@@ -75,6 +75,7 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
     recipients: dict[str, list[str]] = defaultdict(list)
     newest = (
         select(tenant_keys.c.tenant_id, func.max(tenant_keys.c.version).label("version"))
+        .where(tenant_keys.c.destroyed_at.is_(None))
         .group_by(tenant_keys.c.tenant_id)
         .subquery()
     )
@@ -83,8 +84,7 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
         (tenant_keys.c.tenant_id == newest.c.tenant_id)
         & (tenant_keys.c.version == newest.c.version),
     )
-    for tenant_id, recipient in connection.execute(own):
-        recipients[tenant_id].append(recipient)
+    own_keys: dict[str, str] = {row.tenant_id: row.recipient for row in connection.execute(own)}
     outside = select(tenant_recipients.c.tenant_id, tenant_recipients.c.recipient)
     for tenant_id, recipient in connection.execute(outside.order_by(tenant_recipients.c.id)):
         recipients[tenant_id].append(recipient)
@@ -105,7 +105,7 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
             id=row.id,
             name=row.name,
             settings=settings,
-            recipients=tuple(recipients[row.id]),
+            recipients=(*_own(settings, own_keys.get(row.id)), *recipients[row.id]),
             retention=dict(retention[row.id]),
             overrides=tuple(overrides[row.id]),
         )
@@ -114,3 +114,7 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
         row.endpoint: row.tenant_id for row in connection.execute(select(tenant_endpoints))
     }
     return _Image(stamp, found, numbers, endpoints, tuple(faults))
+
+
+def _own(settings: TenantSettings, recipient: str | None) -> tuple[str, ...]:
+    return (recipient,) if settings.own_key and recipient is not None else ()

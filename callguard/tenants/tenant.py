@@ -20,6 +20,7 @@ LONGEST_CALL = timedelta(days=2)
 and after a restart, how long ago whoever counts as told was told."""
 
 
+RecordingFormat = Literal["pcm-8000-1", "pcm-8000-2", "pcm-16000-1", "ulaw-8000-1", "alaw-8000-1"]
 Digit = Annotated[str, Field(pattern=r"^[0-9]$")]
 AgentCode = Literal["pause", "resume", "stop", "withdraw", "optout"]
 SubjectCode = Literal["stop", "withdraw", "optout"]
@@ -50,6 +51,10 @@ class TenantSettings(BaseModel):
     is good for further calls for ``remember_days``. ``agent_codes`` and ``subject_codes`` are the
     feature codes that each of them may press. ``beep_s`` is the time between two tones, where
     a rule demands them.
+
+    ``own_key`` is whether callguard's own identity of the tenant opens its recordings, beside the
+    outside recipients. ``recording_format`` is how recordings to come are coded: samples, a second
+    and channels; with two of these whoever is recorded is on the left, whom they hear on the right.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +65,8 @@ class TenantSettings(BaseModel):
     record: bool = True
     on_opt_out: Literal["end", "connect"] = "end"
     key_kind: Literal["pq", "x25519"] = "pq"
+    own_key: bool = True
+    recording_format: RecordingFormat = "pcm-8000-1"
     blocked_prompt: bool = False
     shown_number: str = ""
     languages: tuple[str, ...] = ()
