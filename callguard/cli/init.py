@@ -17,8 +17,8 @@ from callguard.cli.surroundings import (
 from callguard.config import Settings
 from callguard.consent.speech import build
 from callguard.consent.texts import shipped_texts
-from callguard.recording.keys import MasterKey
-from callguard.recording.objects import FolderStore
+from callguard.recording.keyring import make_keyring
+from callguard.recording.opening import open_store
 from callguard.storage.database import Database
 from callguard.storage.migrate import upgrade
 from callguard.web.token import TokenError, new_token, read_token
@@ -63,16 +63,12 @@ def init(
         made += _write_config(config, data.absolute(), region)
     settings = Settings.load(config)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not settings.master_key.exists():
-        MasterKey.create(settings.master_key)
-        made.append(str(settings.master_key))
-    else:
-        MasterKey.load(settings.master_key)
+    made += map(str, make_keyring(settings))
     made += _write_token(settings.api_token)
     database = Database(settings.database_url)
     upgrade(database)
     database.close()
-    FolderStore(settings.object_folder)
+    open_store(settings)
     if prompts and build(settings.prompt_folder, shipped_texts()).spoken:
         made.append(str(settings.prompt_folder))
     say(as_json, {"config": str(config), "made": made}, f"ready: {config}")

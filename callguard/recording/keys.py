@@ -8,7 +8,6 @@ whoever reads the memory of the running service reads the master key.
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from callguard.recording import age
 from callguard.recording.durable import sync_folder
+from callguard.secret_file import SecretFileError, read_secret
 
 MASTER_KEY_SIZE = 32
 """Bytes of a master key file: the key itself, with no encoding and no line end."""
@@ -105,12 +105,9 @@ class MasterKey:
     def load(cls, path: Path) -> MasterKey:
         """Read the key. Raises MasterKeyError, also when others could have read it."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                _check_file(os.fstat(descriptor), path)
-                secret = file.read(MASTER_KEY_SIZE + 1)
-        except OSError as error:
-            raise MasterKeyError(f"cannot read master key {path}: {error.strerror}") from None
+            secret = read_secret(path, "master key", limit=4096)
+        except SecretFileError as error:
+            raise MasterKeyError(str(error)) from None
         if len(secret) != MASTER_KEY_SIZE:
             raise MasterKeyError(f"master key {path} does not hold exactly {MASTER_KEY_SIZE} bytes")
         return cls(secret)
@@ -197,21 +194,3 @@ def unwrap_file_key(wrapper: KeyWrapper, wrapped: bytes, recording: str) -> byte
 
 def _derive(secret: bytes, info: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
-
-
-def _check_file(status: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise MasterKeyError(f"master key {path} is not a regular file")
-    if status.st_uid not in (0, os.geteuid()):
-        raise MasterKeyError(f"master key {path} belongs to another user")
-    mode = stat.S_IMODE(status.st_mode)
-    # systemd hands a credential over by an access list, which shows as group bits on a file in a
-    # folder that only the service can enter.
-    allowed = (0o400, 0o600, 0o440) if _is_credential(path) else (0o400, 0o600)
-    if mode not in allowed:
-        raise MasterKeyError(f"master key {path} has mode {mode:04o}; it must be 0600 or 0400")
-
-
-def _is_credential(path: Path) -> bool:
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(folder) and path.resolve().parent == Path(str(folder)).resolve()

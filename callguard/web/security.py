@@ -8,11 +8,12 @@ answer: DNS rebinding), and other sites may link to the page but not draw on it.
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from callguard.loopback import is_loopback
 
 READING: Final = ("GET", "HEAD")
 BODIES: Final = ("POST",)
@@ -78,14 +79,6 @@ async def harden(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "callguard"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host without port names this machine and no other."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def is_own(request: web.Request) -> bool:

@@ -20,6 +20,8 @@ EVERY = {
     "record": ("no", False),
     "on_opt_out": ("connect", "connect"),
     "key_kind": ("pq", "pq"),
+    "own_key": ("yes", True),
+    "recording_format": ("pcm-8000-2", "pcm-8000-2"),
     "blocked_prompt": ("true", True),
     "shown_number": ("03-1234567", "03-1234567"),
     "languages": (" en, he ,, en", ["en", "he"]),

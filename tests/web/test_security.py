@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
+from callguard.loopback import is_loopback
 from callguard.web.app import WebLimits, WebServer
-from callguard.web.security import is_loopback
 from callguard.web.status import Status
 from tests.web.conftest import Room
 from tests.web.state import NoonClock, ToldSource
