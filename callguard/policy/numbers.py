@@ -107,6 +107,8 @@ def parse_number(raw: str, home_region: str) -> Number:
     """
     if len(raw) > MAX_TEXT:  # refused before it is searched or remembered
         return Number(raw=raw[:MAX_LENGTH], key="")
+    if raw.startswith("+") and (number := _parsed(raw, _ANYWHERE)).key:
+        return number
     return _parsed(raw, home_region)
 
 
@@ -114,6 +116,10 @@ def key_of(raw: str, home_region: str) -> str:
     """The key that ``parse_number`` finds, and nothing else of the number: for long lists, in half
     the time."""
     return "" if len(raw) > MAX_TEXT else _read(raw, home_region, _bare_number).key
+
+
+_ANYWHERE = "ZZ"
+"""In place of a region, for what means the same in all of them, and so is read only once."""
 
 
 @lru_cache(maxsize=16_384)

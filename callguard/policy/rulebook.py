@@ -55,6 +55,7 @@ class Rulebook:
         self._looking_back = {
             rule.id: period for rule in self.rules if (period := looks_back(rule.settings))
         }
+        self._furthest = _longest(self._looking_back.values())
         self._by_sort: dict[tuple[object, ...], tuple[Rule, ...]] = {}
 
     @cached_property
@@ -89,7 +90,7 @@ class Rulebook:
 
     def counts_until(self, moment: datetime) -> datetime:
         """Until when any of these rules may look back at an attempt of that moment."""
-        looked = (RINGING.after(period.after(moment)) for period in self._looking_back.values())
+        looked = (RINGING.after(period.after(moment)) for period in self._furthest)
         return max(looked, default=moment)
 
     def decide(self, facts: CallFacts) -> Verdict:
@@ -152,3 +153,13 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _longest(periods: Iterable[Period]) -> tuple[Period, ...]:
+    """The longest of each unit: which of these is, the calendar decides."""
+    longest: dict[str, Period] = {}
+    for period in periods:
+        known = longest.get(period.unit)
+        if known is None or period.count > known.count:
+            longest[period.unit] = period
+    return tuple(longest.values())
