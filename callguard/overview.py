@@ -26,7 +26,10 @@ from callguard.optout.registry.freshness import (
 )
 from callguard.optout.registry.shelf import Shelf
 from callguard.policy.numbers import mask
+from callguard.recording.delivery.courier import Courier
+from callguard.recording.objects import ObjectStore
 from callguard.recording.recorder import OpenRecording, Recorder
+from callguard.recording.scheduled_rotation import ScheduledRotation
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool
 from callguard.retention.daily import DailyPurge
@@ -55,11 +58,14 @@ class Overview:
     recorder: Recorder
     sealer: Sealer
     spool: Spool
+    store: ObjectStore
     lease: Lease
     backstop: Backstop
     call_back: CallBack
+    courier: Courier
     agi: AgiServer
     daily_purge: DailyPurge
+    rotation: ScheduledRotation
     standing_alarms: tuple[str, ...]
 
     async def status(self) -> Status:
@@ -137,14 +143,21 @@ class Overview:
             alarms.append(f"the lease file cannot be renewed: {self.lease.file_fault}")
         if not self.spool.has_room():
             alarms.append("the spool is nearly full: nothing is recorded")
+        if store := self.store.alarm:
+            alarms.append(store)
         if self.sealer.failures and self.sealer.backlog:
             alarms.append(f"{self.sealer.backlog} recordings wait to be sealed")
+        if behind := self.sealer.behind:
+            alarms.append(f"{behind} recordings cannot be sealed while they run: see the log")
         if waiting := len(self.gate.acts.withdrawals):
             alarms.append(f"withdrawals of consent that could not be kept yet: {waiting}")
         if self.call_back.fault:
             alarms.append(f"opt-outs cannot be confirmed by call back: {self.call_back.fault}")
+        alarms += self.courier.alarms
         if self.daily_purge.fault:
             alarms.append(f"the last purge failed: {self.daily_purge.fault}")
+        for tenant, fault in self.rotation.faults.items():
+            alarms.append(f"the keys of {tenant} were not rotated: {fault}")
         return tuple(alarms)
 
     def _registries(

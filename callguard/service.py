@@ -43,15 +43,22 @@ from callguard.optout.registry.records import settle
 from callguard.optout.registry.shelf import Shelf
 from callguard.overview import Overview
 from callguard.policy.packs import PackError, all_packs
+from callguard.recording.delivery.courier import Courier
+from callguard.recording.delivery.giver import Giver
 from callguard.recording.erasure import Eraser
 from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import KeyStoreError
 from callguard.recording.objects import ObjectStoreError
 from callguard.recording.opening import open_store
 from callguard.recording.recorder import Recorder
+from callguard.recording.rewrap import Means
+from callguard.recording.scheduled_rotation import ScheduledRotation
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool, SpoolError
+from callguard.recording.staged import StagedStore
 from callguard.retention.daily import DailyPurge
+from callguard.retention.forgetting import forget_again, verify
+from callguard.retention.ledger import ErasureLedger, LedgerError
 from callguard.retention.registries import drop_spent
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database, DatabaseError
@@ -68,6 +75,7 @@ from callguard.web.call_api import CallApi
 from callguard.web.call_page import CallDesk
 from callguard.web.opt_out_api import OptOutApi
 from callguard.web.opt_out_page import OptOutDesk
+from callguard.web.recording_api import RecordingApi
 from callguard.web.scrub_api import CommandScrubber, ScrubApi
 from callguard.web.scrub_jobs import ScrubJobs
 from callguard.web.sms import SmsDoor
@@ -109,6 +117,8 @@ class Service:
         try:
             self.database = Database(settings.database_url)
             check(self.database)
+            self.ledger = ErasureLedger(settings.erasure_ledger)
+            self.ledger_fault = self._forget_again()
             keyring = open_keyring(settings)
             self.spool = Spool(
                 settings.spool.folder,
@@ -116,7 +126,7 @@ class Service:
                 shared_group=settings.spool.shared_group,
             )
             self.spool.prepare()
-            store = open_store(settings)
+            store = self.store = open_store(settings)
             packs = all_packs(settings.policy.packs, settings.policy.leave_out)
             path = self.database.url.database
             dictation = Dictation(path) if write_apart and path else None
@@ -133,6 +143,7 @@ class Service:
                 keyring.in_progress,
                 {p.name: PurePosixPath(p.spool or self.spool.folder) for p in settings.asterisk},
                 settings.limits.durable_s,
+                store_has_room=store.has_room,
             )
             self.sealer = Sealer(
                 clock,
@@ -183,7 +194,15 @@ class Service:
             self.journal,
             self.recorder,
             self.sealer,
-            Eraser(clock, self.journal, self.spool, store, settings.limits.durable_s),
+            Eraser(
+                clock,
+                self.journal,
+                self.spool,
+                store,
+                self.ledger,
+                settings.limits.durable_s,
+                self.database.tidy,
+            ),
             self.tenants,
             self.pbxs,
             self.parties,
@@ -244,10 +263,23 @@ class Service:
         self.daily_purge = DailyPurge(
             self._purge_write,
             store,
+            self.ledger,
             clock,
             settings.purge.at,
-            tidy=self.database.checkpoint,
+            tidy=self._tidy_database,
             drop=self._drop_snapshots,
+        )
+        self.rotation = ScheduledRotation(
+            Means(clock, self._slow_read, self._purge_write, keyring, "callguard"),
+            settings.keys.rotate_days,
+        )
+        self.courier = Courier(
+            clock,
+            self.database,
+            self.journal,
+            store,
+            self.tenants,
+            Giver(clock, self.journal, store, self.ledger),
         )
         self.overview = Overview(
             clock,
@@ -261,11 +293,14 @@ class Service:
             self.recorder,
             self.sealer,
             self.spool,
+            self.store,
             self.lease,
             self.backstop,
             self.call_back,
+            self.courier,
             self.agi,
             self.daily_purge,
+            self.rotation,
             self._standing_alarms(prompt_faults),
         )
         self.preflight = Preflight(self.gate)
@@ -279,6 +314,15 @@ class Service:
             CommandScrubber(config),
             settings.limits.durable_s,
         )
+        self.recording_api = RecordingApi(
+            clock,
+            self.database,
+            self.journal,
+            store,
+            keyring.identities,
+            settings.api_token,
+            settings.limits.durable_s,
+        )
         self.web = WebServer(
             self.overview,
             clock=clock,
@@ -288,6 +332,7 @@ class Service:
                 CallApi(self.gate, self.overview, settings.api_token),
                 SmsDoor(self.gate, settings.sms, settings.sms_token),
                 ScrubApi(self.gate, self.scrubs, settings.api_token),
+                self.recording_api,
             ),
             desk=OptOutDesk(self.gate),
             call_desk=CallDesk(self.gate),
@@ -348,6 +393,7 @@ class Service:
         await self.lease.give_up()
         await self.agi.close(GRACE_S)
         await self.web.close()
+        self.recording_api.close()
         await self.gate.acts.close(GRACE_S)
         await self.preflight.close()
         for pbx in self.pbxs.values():
@@ -357,7 +403,10 @@ class Service:
         work: list[Coroutine[None, None, None]] = []
         work += [self.follower.run(), self.lease.run(), self.sealer.run(), self.daily_purge.run()]
         work.append(self.scrubs.run())
+        if isinstance(self.store, StagedStore):
+            work.append(self.store.run())
         work.append(self.call_back.run())
+        work.append(self.courier.run())
         work.append(self.backstop.run())
         work.append(self.gate.acts.withdrawals.run(self.gate))
         work += [pbx.session.run() for pbx in self.pbxs.values()]
@@ -365,6 +414,7 @@ class Service:
         work.append(self.recordings.keep_log())
         work += [silence.run() for silence in self.recordings.supervision.silences.values()]
         work += [keeper.run() for keeper in self.keepers.values()]
+        work.append(self.rotation.run())
         work.append(self._tidy())
         if self.settings.limits.watchdog_s:
             work.append(self._feed_watchdog())
@@ -392,6 +442,19 @@ class Service:
                 await asyncio.sleep(FEED_S)
         finally:
             watchdog.close()
+
+    def _forget_again(self) -> str | None:
+        """Before any door opens. With a fault of the ledger calls go on, and no recording is read:
+        it is not known what was erased."""
+        try:
+            forget_again(self.database, self.ledger, self._clock, actor="callguard")
+        except LedgerError as error:
+            return str(error)
+        return None
+
+    def _tidy_database(self) -> None:
+        self.database.checkpoint()
+        verify(self.database, self.ledger)
 
     def _settle_registries(self) -> None:
         """Without it calls are decided by the lists of before, as they were until now."""
@@ -448,6 +511,9 @@ class Service:
         folder = self.settings.registry_folder
         await drop_spent(self.database, self._purge_write, folder, self._clock, actor="callguard")
 
+    async def _slow_read(self, query: Callable[[Connection], T], /) -> T:
+        return await self.database.read(query, timeout=60.0)
+
     async def _purge_write(self, work: Callable[[Connection], T], /) -> T:
         return await self.journal.write(work, timeout=60.0)
 
@@ -455,6 +521,8 @@ class Service:
         alarms = []
         if not self.database.is_private():
             alarms.append("the database can be read by other users of this machine")
+        if self.ledger_fault is not None:
+            alarms.append(f"no recording is read or erased: {self.ledger_fault}")
         if not self.spool.is_in_memory():
             alarms.append(f"the spool {self.spool.folder} is on a disk: plaintext reaches it")
         alarms += [

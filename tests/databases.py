@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from callguard.retention.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.store import NewTenant, OwnKey, add
@@ -33,6 +34,12 @@ async def journal(database: Database, clock: HandClock) -> AsyncIterator[Journal
     started.start()
     yield started
     await started.close()
+
+
+def ledger_of(database: Database) -> ErasureLedger:
+    """The erasure ledger beside a database."""
+    assert database.url.database is not None
+    return ErasureLedger(Path(database.url.database).with_name("erasures.ledger"))
 
 
 def add_tenant(database: Database, clock: HandClock, tenant_id: str = "acme") -> None:

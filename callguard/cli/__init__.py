@@ -11,9 +11,12 @@ from callguard.cli import (
     campaign,
     consent,
     contact,
+    delivery,
     demo,
     explain,
     init,
+    key,
+    key_rotate,
     optout,
     override,
     prompt,
@@ -41,7 +44,10 @@ app.add_typer(contact.app, name="contact")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(consent.app, name="consent")
 app.add_typer(override.app, name="policy")
+app.add_typer(key.app, name="key")
+recording.app.command("rewrap")(key_rotate.rewrap)
 app.add_typer(recording.app, name="recording")
+app.add_typer(delivery.app, name="delivery")
 app.add_typer(registry.app, name="registry")
 app.add_typer(prompt.app, name="prompt")
 app.command("init")(init.init)

@@ -18,6 +18,8 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.recording.opening import open_store
+from callguard.retention.forgetting import forget_again, verify
+from callguard.retention.ledger import ErasureLedger
 from callguard.retention.purge import Certificate, due
 from callguard.retention.purge import purge as run_purge
 from callguard.retention.registries import drop_spent
@@ -43,15 +45,17 @@ def purge(
             with database.writing() as connection:
                 return work(connection)
 
-        store = open_store(settings)
+        store, ledger = open_store(settings), ErasureLedger(settings.erasure_ledger)
+        forget_again(database, ledger, clock, actor=actor())
 
         async def run() -> Certificate:
-            certificate = await run_purge(write, store, clock, actor=actor())
+            certificate = await run_purge(write, store, ledger, clock, actor=actor())
             folder = settings.registry_folder
             await drop_spent(database, write, folder, clock, actor=actor())
             return certificate
 
         certificate = asyncio.run(run())
         database.checkpoint()
+        verify(database, ledger)
     total = sum(certificate.counts.values())
     say(as_json, certificate.as_json(), f"purged {total} rows; certificate {certificate.id}")

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
-from callguard.audit.log import Entry, append
+from callguard.cli.erase import erase, ledger_state
+from callguard.cli.recording_verify import RoleOption, verify
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -23,12 +24,31 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.clock import SystemClock
+from callguard.config import Settings
 from callguard.consent.chain_rows import alive
 from callguard.policy.tables import plain
+from callguard.recording.access import (
+    GROUNDS,
+    Asked,
+    Refusal,
+    read_ground,
+    read_role,
+)
+from callguard.recording.admission import (
+    Admitted,
+    admit,
+    admitted,
+    consider,
+    note_damage,
+    note_refusal,
+)
+from callguard.recording.age import AgeError
 from callguard.recording.keyring import open_keyring
+from callguard.recording.objects import ObjectStore
 from callguard.recording.opening import open_store
-from callguard.recording.reading import find_sealed, listed, plain_file, sealed_file
-from callguard.storage.schema import recording_events, recordings
+from callguard.recording.ranges import PlainRecording, Ranges, SealedRecording
+from callguard.recording.reading import file_key_of, listed, payload_of
+from callguard.storage.schema import recording_events
 
 app = typer.Typer(help="Recordings.", no_args_is_help=True)
 
@@ -36,19 +56,38 @@ EVENTS = ("at", "event", "by", "reason")
 COLUMNS = ("recording", "call", "tenant", "state", "started", "bytes", "expires")
 
 
+app.command("verify")(verify)
+app.command("erase")(erase)
+app.command("ledger")(ledger_state)
+
+
 @app.command("list")
 def list_recordings(
     tenant: Annotated[str, typer.Option(help="Only this tenant's.")] = "",
+    call: Annotated[str, typer.Option(help="Only of this call.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 1000,
+    before: Annotated[str, typer.Option(help="Go on after this one.")] = "",
+    role: RoleOption = "operator",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """List recordings that have not expired."""
+    """List recordings that have not expired, or that a hold keeps."""
+    reader = read_role(actor(), role)
     now = SystemClock().now()
     with opened(config) as (_, database), database.reading() as connection:
         if tenant:
             require_tenant(connection, tenant)
-        found = listed(connection, now=now, tenant=tenant or None, limit=limit)
+            if not reader.may_see(tenant):
+                raise CommandError(f"a reader of role {reader.role} sees its own tenant's")
+        found = listed(
+            connection,
+            now=now,
+            tenant=tenant or reader.tenant,
+            call=call or None,
+            before=before or None,
+            limit=limit,
+            held=reader.sees_expired,
+        )
     rows: list[dict[str, object]] = [
         {
             "recording": row.id,
@@ -67,25 +106,30 @@ def list_recordings(
 @app.command("show")
 def show(
     recording: str,
+    role: RoleOption = "operator",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Show a recording and what happened to it: who paused, stopped or erased it, when it was
     silent and why. Also one that was erased, as long as that is kept."""
+    asked = Asked(read_role(actor(), role), "metadata")
     now = SystemClock().now()
-    with opened(config) as (_, database), database.reading() as connection:
-        row = connection.execute(
-            select(recordings).where(recordings.c.id == recording, alive(recordings, now))
-        ).one_or_none()
-        ours = recording_events.c.recording_id == recording
-        found = connection.execute(
-            select(recording_events)
-            .where(ours, alive(recording_events, now))
-            .order_by(recording_events.c.at, recording_events.c.id)
-        ).all()
-    if row is None and not found:
-        raise CommandError(f"there is no recording {plain(recording)}")
-    about = _about(row) if row is not None else {**_GONE, "call": found[0].call_id}
+    with opened(config) as (_, database):
+        with database.reading() as connection:
+            one = consider(connection, asked, recording, now)
+            ours = recording_events.c.recording_id == recording
+            if asked.reader.tenant is not None:
+                ours &= recording_events.c.tenant_id == asked.reader.tenant
+            found = connection.execute(
+                select(recording_events)
+                .where(ours, alive(recording_events, now))
+                .order_by(recording_events.c.at, recording_events.c.id)
+            ).all()
+        if isinstance(one, Refusal) and not found:
+            with database.writing() as connection:
+                note_refusal(connection, asked, recording, now, one)
+            raise CommandError(plain(one.line))
+    about = {**_GONE, "call": found[0].call_id} if isinstance(one, Refusal) else _about(one)
     events = [
         {
             "at": one.at.isoformat(timespec="milliseconds"),
@@ -108,7 +152,8 @@ _GONE: Mapping[str, object] = {"state": "gone"}
 """All that is said of a recording whose row the purge took."""
 
 
-def _about(row: Row[Any]) -> dict[str, object]:
+def _about(one: Admitted) -> dict[str, object]:
+    row, facts = one.row, one.facts
     return {
         "call": row.call_id,
         "tenant": row.tenant_id,
@@ -117,10 +162,23 @@ def _about(row: Row[Any]) -> dict[str, object]:
         "started": _second(row.started_at),
         "ended": _second(row.ended_at),
         "sealed": _second(row.sealed_at),
+        "coding": row.encoding,
         "bytes": row.sealed_bytes,
+        "missing": row.missing_bytes,
         "sha256": row.payload_sha256,
         "expires": _second(row.expires_at),
+        "key": _KEYS[facts.own_key],
+        "holds": ", ".join(facts.holds) or None,
+        "restricted": _RESTRICTED[facts.restricted],
     }
+
+
+_KEYS: Mapping[str, str] = {
+    "here": "here",
+    "none": "only the tenant's",
+    "destroyed": "destroyed",
+}
+_RESTRICTED: Mapping[bool | None, str | None] = {True: "yes", False: None, None: "not known"}
 
 
 def _second(at: datetime | None) -> str | None:
@@ -133,32 +191,42 @@ def export(
     out: Annotated[Path, typer.Argument(help="The file to write, or - for standard output.")],
     reason: Annotated[str, typer.Option(help="Why it is read; kept in the audit log.")],
     wav: Annotated[bool, typer.Option(help="Decrypted, with the tenant's own key.")] = False,
+    ground: Annotated[
+        str,
+        typer.Option(help=f"Where processing is restricted: {', '.join(GROUNDS)}."),
+    ] = "",
+    role: RoleOption = "operator",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Write a recording as an ordinary age file, or as a plain WAV; logged before it is read."""
-    if not reason.strip():
-        raise CommandError("reading a recording needs a reason")
+    reader = read_role(actor(), role)
+    asked = Asked(reader, "wav" if wav else "age", reason, read_ground(ground))
     now = SystemClock().now()
     with opened(config) as (settings, database):
         store = open_store(settings)
+        if str(out) != "-" and os.path.lexists(out):
+            raise CommandError(f"{out} exists already")
         with database.writing() as connection:
-            row = find_sealed(connection, recording, now=now)
-            details = {"reason": reason, "form": "wav" if wav else "age"}
-            target = f"recording:{recording}"
-            append(
-                connection,
-                Entry(now, actor(), "recording.export", target, row.tenant_id, details),
-            )
-        with database.reading() as connection:
-            if wav:
-                identities = open_keyring(settings).identities
-                pieces = plain_file(connection, row, store, identities)
-            else:
-                pieces = sealed_file(row, store)
-            size = _write(out, pieces)
+            found = admit(connection, asked, recording, now)
+        one = admitted(found)
+        try:
+            size = _write(out, _pieces(one, wav, settings, store))
+        except AgeError as error:
+            with database.writing() as connection:
+                note_damage(connection, asked, one.row, SystemClock().now(), str(error))
+            raise
     if str(out) != "-":
         say(as_json, {"recording": recording, "bytes": size}, f"wrote {out}: {size} bytes")
+
+
+def _pieces(one: Admitted, wav: bool, settings: Settings, store: ObjectStore) -> Iterator[bytes]:
+    payload = payload_of(one.row, store)
+    source: Ranges = SealedRecording(one.row.header, payload)
+    if wav:
+        wrapper = open_keyring(settings).identities
+        source = PlainRecording(payload, file_key_of(one.row, one.identities, wrapper))
+    return source.pieces(0, source.size)
 
 
 def _write(out: Path, pieces: Iterator[bytes]) -> int:

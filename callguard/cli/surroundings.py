@@ -6,7 +6,7 @@ import os
 import pwd
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from rich.table import Table
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from callguard.clock import SystemClock
 from callguard.config import ConfigError, Settings
 from callguard.consent.given import ConsentError
 from callguard.consent.prompts import PromptError
@@ -27,11 +28,16 @@ from callguard.optout.registry.contract import RegistryError
 from callguard.optout.scrub.contract import ScrubError
 from callguard.policy.overrides import OverrideError
 from callguard.policy.packs import PackError
+from callguard.recording.access import AccessError
 from callguard.recording.age import AgeError
 from callguard.recording.keys import KeyStoreError
 from callguard.recording.objects import ObjectStoreError
 from callguard.recording.reading import RecordingError
+from callguard.recording.rewrap_workers import RewrapError
 from callguard.recording.spool import SpoolError
+from callguard.retention.forgetting import forget_again
+from callguard.retention.holds import HeldError
+from callguard.retention.ledger import ErasureLedger, LedgerError
 from callguard.storage.database import Database, DatabaseError
 from callguard.storage.journal import NotDurableError
 from callguard.storage.migrate import check
@@ -44,13 +50,16 @@ class CommandError(RuntimeError):
 
 
 FAILURES = (
+    AccessError,
     AgeError,
     CommandError,
     ConfigError,
     ConsentError,
     ContactError,
     DatabaseError,
+    HeldError,
     KeyStoreError,
+    LedgerError,
     NotDurableError,
     ObjectStoreError,
     OptOutError,
@@ -60,6 +69,7 @@ FAILURES = (
     PromptError,
     RecordingError,
     RegistryError,
+    RewrapError,
     ScrubError,
     SpoolError,
     SQLAlchemyError,
@@ -79,11 +89,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 @contextmanager
 def opened(config: Path) -> Iterator[tuple[Settings, Database]]:
-    """The settings and the database of a command. Raises ConfigError, DatabaseError."""
+    """The settings and the database of a command, which has forgotten again what was erased.
+    Raises ConfigError, DatabaseError."""
     settings = Settings.load(config)
     database = Database(settings.database_url)
     try:
         check(database)
+        with suppress(LedgerError):  # it is noted, and only what may have been erased is refused
+            ledger = ErasureLedger(settings.erasure_ledger)
+            forget_again(database, ledger, SystemClock(), actor=actor())
         yield settings, database
     finally:
         database.close()

@@ -262,7 +262,8 @@ async def _record(telling: Telling) -> None:
     tone = f"B({telling.tenant.settings.beep_s})" if beep else ""
     try:
         # The file name is opaque and ours: the arguments of MixMonitor can run a shell.
-        await session.exec("MixMonitor", file, f"b{tone}i({MONITOR})")
+        coding = gate.recordings.monitor_options(file)
+        await session.exec("MixMonitor", file, f"b{coding}{tone}i({MONITOR})")
         gate.recordings.running(file, await session.get_variable(MONITOR))
         if gate.acts.ended(call.id):
             for recording in gate.recordings.in_progress(call, session.env.uniqueid):

@@ -79,6 +79,9 @@ class CallRecordings:
             tenant, call.id, call.pbx, channel_uniqueid, paused=paused
         )
 
+    def monitor_options(self, asterisk_path: str) -> str:
+        return self._recorder.monitor_options(asterisk_path)
+
     def running(self, asterisk_path: str, monitor: str | None) -> None:
         """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
         recording = self._recorder.running(asterisk_path, monitor)

@@ -49,6 +49,10 @@ class Recordings(Protocol):
         """Says that Asterisk did not start to write that file."""
         ...
 
+    def monitor_options(self, asterisk_path: str) -> str:
+        """The options that MixMonitor needs to write that file as it is to be coded."""
+        ...
+
     def running(self, asterisk_path: str, monitor: str | None) -> None:
         """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
         ...

@@ -16,9 +16,11 @@ from callguard.recording.age_errors import (
     HeaderMacError,
     KeyFormatError,
     NoMatchingIdentity,
+    NonceError,
     PayloadError,
     RecipientsError,
 )
+from callguard.recording.age_file import FileOpener, open_file, unwrap
 from callguard.recording.age_header import (
     FILE_KEY_SIZE,
     MAX_HEADER_SIZE,
@@ -63,6 +65,7 @@ __all__ = [
     "TAG_SIZE",
     "AgeError",
     "ChunkSpan",
+    "FileOpener",
     "Header",
     "HeaderError",
     "HeaderMacError",
@@ -72,6 +75,7 @@ __all__ = [
     "KeyFormatError",
     "KeyKind",
     "NoMatchingIdentity",
+    "NonceError",
     "PayloadError",
     "PayloadOpener",
     "PayloadSealer",
@@ -86,6 +90,7 @@ __all__ = [
     "generate_identity",
     "new_file_key",
     "new_nonce",
+    "open_file",
     "parse_header",
     "parse_identity",
     "parse_recipient",
@@ -122,18 +127,3 @@ def build_header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
     if len(header) > MAX_HEADER_SIZE:
         raise RecipientsError(f"the header would be longer than {MAX_HEADER_SIZE} bytes")
     return header
-
-
-def unwrap(header: Header, identities: Sequence[Identity]) -> bytes:
-    """Return the file key that one of the identities opens, the header proved unaltered.
-
-    Raises NoMatchingIdentity, HeaderError for a malformed stanza of an identity's own type, and
-    HeaderMacError for an altered header.
-    """
-    for identity in identities:
-        for stanza in header.stanzas:
-            file_key = identity.unwrap(stanza)
-            if file_key is not None:
-                header.verify(file_key)
-                return file_key
-    raise NoMatchingIdentity("no identity matches a recipient of this header")

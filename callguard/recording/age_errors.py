@@ -29,3 +29,11 @@ class NoMatchingIdentity(AgeError):  # noqa: N818 - an outcome an operator reads
 
 class PayloadError(AgeError):
     """The payload is cut short, altered, reordered or extended, or a chunk breaks the rules."""
+
+
+class NonceError(HeaderError, PayloadError):
+    """What follows the header is shorter than a nonce.
+
+    The specification counts the nonce with the payload, its test vectors count this fault with the
+    header: nothing can be said of any chunk.
+    """

@@ -23,6 +23,9 @@ MAX_HEADER_SIZE = 1 << 20
 
 _VERSION_LINE = b"age-encryption.org/v1"
 _VERSION_PREFIX = b"age-encryption.org/"
+_ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
+_LAST_LINE = b"\n---"
+_OPENING = 128  # bytes that tell an age file from anything else
 _MAC_SIZE = 32
 _COLUMNS = 64
 _ARGUMENT = re.compile(rb"[\x21-\x7e]+")
@@ -109,6 +112,28 @@ def read_header(data: bytes) -> Header:
     return Header(tuple(stanzas), mac, data[: start + 3], lines.position)
 
 
+class HeaderFinder:
+    """Tells, of an age file that arrives in pieces, when `read_header` has all that it needs."""
+
+    def __init__(self) -> None:
+        self._searched = 0
+        self._last_line = False
+
+    def ends(self, data: bytes | bytearray) -> bool:
+        """Whether the header in `data`, all that has come so far, ends there or cannot be one."""
+        if len(data) >= _OPENING and not data.startswith(_VERSION_LINE + b"\n"):
+            return True
+        if not self._last_line:
+            mark = data.find(_LAST_LINE, self._searched)
+            self._last_line = mark >= 0
+            self._searched = mark + 1 if self._last_line else max(0, len(data) - 3)
+        if self._last_line and data.find(b"\n", self._searched) >= 0:
+            return True
+        if self._last_line:
+            self._searched = len(data)
+        return len(data) >= MAX_HEADER_SIZE
+
+
 def encode_base64(data: bytes) -> str:
     """Canonical base64 without padding."""
     return binascii.b2a_base64(data, newline=False).rstrip(b"=").decode("ascii")
@@ -159,6 +184,8 @@ def _check_version(data: bytes) -> None:
         raise HeaderError("the header is cut short")
     if data.startswith(_VERSION_PREFIX):
         raise HeaderError("the version of the age format is not v1")
+    if data[:_OPENING].lstrip().startswith(_ARMOR):
+        raise HeaderError("the file is armored: only the binary form of age is read")
     raise HeaderError("not an age file: the version line is missing")
 
 

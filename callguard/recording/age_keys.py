@@ -132,6 +132,11 @@ class X25519Identity:
         """Return the private key as age tools write it. Never log or print it."""
         return bech32.encode(self.PREFIX, self.secret)
 
+    def check(self, stanza: Stanza) -> None:
+        """Raise HeaderError when the stanza is of this type and not of its shape."""
+        if stanza.type == X25519Recipient.TYPE:
+            _read_share(stanza, _X25519_SIZE)
+
     def unwrap(self, stanza: Stanza) -> bytes | None:
         """Return the file key, or None when the stanza is for someone else.
 
@@ -176,6 +181,11 @@ class HybridIdentity:
     def encode(self) -> str:
         """Return the private key as age tools write it. Never log or print it."""
         return bech32.encode(self.PREFIX, self.secret)
+
+    def check(self, stanza: Stanza) -> None:
+        """Raise HeaderError when the stanza is of this type and not of its shape."""
+        if stanza.type == HybridRecipient.TYPE:
+            _read_share(stanza, _HYBRID_ENCAPSULATION_SIZE)
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
         """Return the file key, or None when the stanza is for someone else.

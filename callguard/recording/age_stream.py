@@ -106,7 +106,8 @@ class PayloadOpener:
     def feed(self, data: Buffer) -> bytes:
         """Take the next piece of ciphertext and return the plaintext that it completes.
 
-        Raises PayloadError as soon as a chunk is not authentic or follows the last one.
+        Raises PayloadError when a chunk is not authentic or follows the last one. Chunks before it
+        in the same piece are returned first: what is released does not depend on the pieces.
         """
         if self._finished:
             raise PayloadError("data after the end of the payload was declared")
@@ -124,6 +125,8 @@ class PayloadOpener:
                 opened.append(plaintext)
                 start += SEALED_CHUNK_SIZE
         del self._held[:start]
+        if not opened:
+            self._raise_fault()
         return b"".join(opened)
 
     def finish(self) -> bytes:
@@ -158,7 +161,7 @@ class PayloadOpener:
         return plaintext
 
     def _open_full(self, chunk: memoryview, *, followed: bool) -> bytes | None:
-        """Open a full chunk in order; None when it can only be the last and may yet be so."""
+        """Open a full chunk in order; None when it is not authentic, or may yet be the last."""
         plaintext = self._try(self._index, chunk, last=False)
         if plaintext is None:
             if not followed:
@@ -166,7 +169,7 @@ class PayloadOpener:
             plaintext = self._try(self._index, chunk, last=True)
             if plaintext is None:
                 self._fault = f"chunk {self._index} is not authentic"
-                raise PayloadError(self._fault)
+                return None
             # Authentic to its last byte and so released; what follows is refused at the next call.
             self._fault = "data after the last chunk"
         self._index += 1

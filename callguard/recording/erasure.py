@@ -1,15 +1,19 @@
-"""Erasing recordings: tombstone in the erasure ledger and header and key gone, in one transaction;
-from there on no copy of the payload can be opened. Then plaintext and payload go. The row itself
-goes with the next purge, which also takes up what a crash left half done."""
+"""Erasing for good, in the one order: line in the erasure ledger durable -> tombstone, header and
+keys gone, in one transaction (from here on no copy of the payload can be opened) -> plaintext and
+payload gone. The row itself goes with the next purge, which also takes up what a crash left half
+done. What a crash leaves between the first two is done by whoever comes next."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
@@ -17,52 +21,85 @@ from callguard.recording.events import RecordingEvent, as_row
 from callguard.recording.objects import ObjectStore, ObjectStoreError
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.spool import Spool, SpoolError
+from callguard.recording.tombstones import are_tombstoned, catch_up, known_mark
+from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger, LedgerError
+from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
-from callguard.storage.schema import erasures, recording_events, recordings
+from callguard.storage.schema import recording_events, recordings
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
+TIDY_TRIES = 5
+TIDY_AGAIN_S = 0.2
+STEPS = 3
+"""Two transactions and a line between them, each with the time that one may take."""
 
-def begin_erasures(connection: Connection, ids: Sequence[str], at: datetime) -> list[str]:
-    """The first step, for those that exist and are not being erased yet; returns which."""
+
+class Write(Protocol):
+    """Runs work in one durable transaction. It may run it twice."""
+
+    def __call__(self, work: Callable[[Connection], T], /) -> Awaitable[T]: ...
+
+
+Then = Callable[[Connection, Sequence[Erasure]], object]
+"""What else belongs into the transaction. It is given the erasures that this transaction brought
+about, which may be others' too; where somebody else was quicker, none."""
+
+
+async def erase_for_good(
+    write: Write,
+    ledger: ErasureLedger,
+    choose: Callable[[Connection], Sequence[Erasure]],
+    then: Then | None = None,
+) -> list[Erasure]:
+    """Erases what ``choose`` finds in the database; returns it once nobody can open it any more.
+    It goes into the ledger first, and only then are keys and header gone. ``choose`` leaves out
+    what is erased already; ``then`` runs only where something was chosen.
+
+    Raises LedgerError, and then nothing was erased; what ``write`` raises, and then it may yet be.
+    """
+    known, chosen = await write(lambda c: (known_mark(c), list(choose(c))))
+    if not chosen:
+        return []
+    await asyncio.to_thread(ledger.append, chosen, known)
+    await write(partial(_apply, ledger=ledger, chosen=chosen, then=then))
+    return chosen
+
+
+def _apply(
+    connection: Connection, ledger: ErasureLedger, chosen: Sequence[Erasure], then: Then | None
+) -> None:
+    new = catch_up(connection, ledger)
+    if not are_tombstoned(connection, {one.key for one in chosen} - {one.key for one in new}):
+        raise LedgerError(f"the erasure ledger {ledger.path} was replaced meanwhile")
+    if then is not None:
+        then(connection, new)
+
+
+def of_recordings(connection: Connection, ids: Sequence[str], at: datetime) -> list[Erasure]:
+    """The erasures of those that exist and are not being erased yet."""
     rows = connection.execute(
         select(recordings.c.id, recordings.c.payload).where(
             recordings.c.id.in_(ids), recordings.c.state != "erasing"
         )
-    ).all()
-    if not rows:
-        return []
-    connection.execute(
-        insert(erasures),
-        [
-            {
-                "data_class": "recording",
-                "object_id": row.id,
-                # What is just being sealed lies under its own id before the row says so.
-                "payload": row.payload or row.id,
-                "at": at,
-            }
-            for row in rows
-        ],
     )
-    begun = [row.id for row in rows]
-    connection.execute(
-        update(recordings)
-        .where(recordings.c.id.in_(begun))
-        .values(state="erasing", header=None, wrapped_file_key=None)
-    )
-    return begun
+    # What is just being sealed lies under its own id before the row says so.
+    return [Erasure(RECORDING, row.id, row.payload or row.id, at) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Erases one recording at once, whatever state it is in."""
+    """Erases one recording at once, whatever state it is in. ``tidy`` takes what was erased out of
+    the database's files, and says whether it could (``Database.tidy``)."""
 
     clock: Clock
     journal: Journal
     spool: Spool
     store: ObjectStore
+    ledger: ErasureLedger
     durable_s: float = 2.0
+    tidy: Callable[[], bool] | None = None
 
     async def erase(self, recording: OpenRecording, *, by: str, days: int) -> bool:
         """Whether it is durable that nobody can open the recording any more. ``days`` is how long
@@ -72,18 +109,26 @@ class Eraser:
             recording.id, recording.call_id, recording.tenant, "erased", by, self.clock.now()
         )
         try:
-            await self.journal.write(
-                partial(_begin, event=event, days=days), timeout=self.durable_s
-            )
-        except NotDurableError as error:
-            log.error("erasure_not_durable", recording=recording.id, reason=str(error))
+            async with asyncio.timeout(STEPS * self.durable_s):
+                await erase_for_good(
+                    self._write,
+                    self.ledger,
+                    partial(of_recordings, ids=[recording.id], at=event.at),
+                    lambda c, _: _note(c, event, days),
+                )
+        except (NotDurableError, LedgerError, TimeoutError) as error:
+            reason = str(error) or f"not durable within {STEPS * self.durable_s:g} s"
+            log.error("erasure_not_durable", recording=recording.id, reason=reason)
             return False
         await asyncio.to_thread(self.remove, recording)
         log.info("recording_erased", recording=recording.id, call=recording.call_id)
         return True
 
+    async def _write(self, work: Callable[[Connection], T], /) -> T:
+        return await self.journal.write(work, timeout=self.durable_s)
+
     def remove(self, recording: OpenRecording) -> None:
-        """In a thread: what lies in the spool and in the store goes."""
+        """In a thread: what lies in the spool, in the store and in the database's files goes."""
         try:
             self.spool.remove(recording.spool_name)
         except SpoolError as error:
@@ -92,11 +137,32 @@ class Eraser:
             self.store.delete([recording.id])
         except ObjectStoreError as error:
             log.error("payload_not_removed", recording=recording.id, reason=str(error))
+        if self.tidy is not None:
+            tidy(self.tidy)
 
 
-def _begin(connection: Connection, event: RecordingEvent, days: int) -> None:
-    """A second erasure, and one whose purge is done already, changes nothing."""
-    if not begin_erasures(connection, [event.recording_id], event.at):
+def tidy(once: Callable[[], bool]) -> bool:
+    """In a thread: takes what was erased out of the database's files, a few times where readers
+    are in the way. What is left then goes with the next purge."""
+    for attempt in range(TIDY_TRIES):
+        try:
+            if once():
+                return True
+        except SQLAlchemyError as error:
+            log.warning("erased_bytes_left", reason=one_line(error))
+            return False
+        if attempt + 1 < TIDY_TRIES:
+            time.sleep(TIDY_AGAIN_S)
+    log.warning("erased_bytes_left", reason="readers hold the database's log")
+    return False
+
+
+def _note(connection: Connection, event: RecordingEvent, days: int) -> None:
+    """Who erased it; said once, also where somebody else was quicker in applying the line."""
+    said = select(recording_events.c.id).where(
+        recording_events.c.recording_id == event.recording_id, recording_events.c.kind == "erased"
+    )
+    if connection.execute(said).first() is not None:
         return
     connection.execute(insert(recording_events).values(**as_row(event, days).values))
     target = f"recording:{event.recording_id}"

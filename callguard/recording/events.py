@@ -13,7 +13,9 @@ from callguard.retention.schedule import expires_at
 from callguard.storage.journal import Row
 from callguard.storage.schema import recording_events
 
-Kind = Literal["started", "silenced", "heard", "paused", "resumed", "stopped", "erased", "lost"]
+Kind = Literal[
+    "started", "silenced", "heard", "paused", "resumed", "stopped", "erased", "lost", "cut"
+]
 CALLGUARD = "callguard"
 """Who did what nobody asked for."""
 

@@ -18,6 +18,9 @@ from typing import Protocol, Self
 
 from callguard.recording.durable import sync_folder
 
+WORKING_SUFFIX = ".last"
+"""Names that end so are working copies, removed within the second: they stay on this machine."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -39,6 +42,10 @@ class ObjectWriter(Protocol):
 
     def write(self, data: bytes) -> None:
         """Append. When it raises ObjectStoreError, nothing of `data` has been kept."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes of the part from `offset`, fewer at its end."""
         ...
 
     def truncate(self, size: int) -> None:
@@ -110,6 +117,11 @@ class ObjectStore(Protocol):
         """Whether another recording may begin: nothing is recorded that could not be kept."""
         ...
 
+    @property
+    def alarm(self) -> str | None:
+        """What an operator must know of the store, in one line."""
+        ...
+
 
 class FolderStore:
     """Objects as files, spread over 256 folders by a hash of their names."""
@@ -119,10 +131,10 @@ class FolderStore:
         must be free before a recording may begin."""
         self._root = root
         self._reserve = reserve
-        self._objects = root / "objects"
-        self._parts = root / "parts"
+        self.objects_folder = root / "objects"
+        self.parts_folder = root / "parts"
         with _named_failure("prepare", "store"):
-            for folder in (root, self._objects, self._parts):
+            for folder in (root, self.objects_folder, self.parts_folder):
                 _make_folder(folder)
 
     def put(self, name: str, pieces: Iterable[bytes]) -> int:
@@ -140,20 +152,20 @@ class FolderStore:
 
     def writer(self, name: str, *, resume: bool = False) -> FolderWriter:
         """See ObjectStore.writer. Raises ObjectStoreError when the part is in use or in the way."""
-        return FolderWriter(self._parts / _checked(name), self._path(name), resume=resume)
+        return FolderWriter(self.part(name), self.path(name), resume=resume)
 
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
         """See ObjectStore.read."""
         if offset < 0 or (size is not None and size < 0):
             raise ValueError("an offset or a size is negative")
-        with _named_failure("read", name), self._path(name).open("rb") as file:
+        with _named_failure("read", name), self.path(name).open("rb") as file:
             file.seek(offset)
             return file.read(-1 if size is None else size)
 
     def size(self, name: str) -> int:
         """See ObjectStore.size."""
         with _named_failure("read", name):
-            return self._path(name).stat().st_size
+            return self.path(name).stat().st_size
 
     def exists(self, name: str) -> bool:
         """See ObjectStore.exists."""
@@ -165,19 +177,21 @@ class FolderStore:
 
     def delete(self, names: Iterable[str]) -> int:
         """See ObjectStore.delete. Each touched folder is synced once: batches are cheap."""
-        found = 0
+        return len(self.remove(names))
+
+    def remove(self, names: Iterable[str]) -> set[str]:
+        """As ``delete``; which of them were found."""
+        found: set[str] = set()
         touched: set[Path] = set()
         for name in names:
-            gone = False
-            for path in (self._path(name), self._parts / name):
+            for path in (self.path(name), self.parts_folder / name):
                 with _named_failure("delete", name):
                     try:
                         path.unlink()
-                        gone = True
+                        found.add(name)
                     except FileNotFoundError:
                         pass  # perhaps removed just before a crash: its folder is synced anyhow
                 touched.add(path.parent)
-            found += gone
         for folder in touched:
             with _named_failure("delete from", folder.name):
                 if folder.exists():
@@ -187,14 +201,14 @@ class FolderStore:
     def names(self) -> Iterator[str]:
         """See ObjectStore.names."""
         with _named_failure("list", "store"):
-            for shard in self._objects.iterdir():
+            for shard in self.objects_folder.iterdir():
                 for path in shard.iterdir():
                     yield path.name
 
     def parts(self) -> list[str]:
         """See ObjectStore.parts."""
         with _named_failure("list", "store"):
-            return sorted(path.name for path in self._parts.iterdir())
+            return sorted(path.name for path in self.parts_folder.iterdir())
 
     def has_room(self) -> bool:
         """See ObjectStore.has_room."""
@@ -204,10 +218,25 @@ class FolderStore:
             return False
         return status.f_bavail * status.f_frsize >= self._reserve
 
-    def _path(self, name: str) -> Path:
+    @property
+    def alarm(self) -> str | None:
+        """See ObjectStore.alarm."""
+        return None if self.has_room() else f"the disk of {self._root} is full: nothing is recorded"
+
+    def path(self, name: str) -> Path:
+        """Where the object of that name lies, if there is one."""
         # By hash: time-ordered names would all fall into one folder.
         shard = hashlib.sha256(_checked(name).encode("ascii")).hexdigest()[:2]
-        return self._objects / shard / name
+        return self.objects_folder / shard / name
+
+    def part(self, name: str) -> Path:
+        """Where the part of that name lies, if there is one."""
+        return self.parts_folder / _checked(name)
+
+    def is_part(self, name: str) -> bool:
+        """Whether that object is begun and not committed."""
+        # In this order: between the two looks it may be committed, never the other way.
+        return self.part(name).exists() and not self.path(name).exists()
 
 
 class FolderWriter:
@@ -217,6 +246,7 @@ class FolderWriter:
         self._part = part
         self._target = target
         self._failed = False
+        self._synced = False
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         flags |= 0 if resume else os.O_CREAT | os.O_EXCL
         with self._failure("begin"):
@@ -241,6 +271,7 @@ class FolderWriter:
     def write(self, data: bytes) -> None:
         """See ObjectWriter.write."""
         descriptor = self._usable()
+        self._synced = False
         try:
             with self._failure("write"), memoryview(data) as view:
                 written = 0
@@ -254,10 +285,24 @@ class FolderWriter:
             raise
         self._size += len(data)
 
+    def read(self, offset: int, size: int) -> bytes:
+        """See ObjectWriter.read."""
+        if offset < 0 or size < 0:
+            raise ValueError("an offset or a size is negative")
+        descriptor = self._usable()
+        pieces: list[bytes] = []
+        with self._failure("read"):
+            while size and (piece := os.pread(descriptor, size, offset)):
+                pieces.append(piece)
+                offset += len(piece)
+                size -= len(piece)
+        return b"".join(pieces)
+
     def truncate(self, size: int) -> None:
         """See ObjectWriter.truncate."""
         if not 0 <= size <= self._size:
             raise ValueError(f"cannot truncate {self._size} bytes to {size}")
+        self._synced = False
         with self._failure("truncate"):
             os.ftruncate(self._usable(), size)
         self._size = size
@@ -265,11 +310,14 @@ class FolderWriter:
     def sync(self) -> None:
         """See ObjectWriter.sync. After a failure the writer is of no more use."""
         descriptor = self._usable()
+        if self._synced:
+            return
         # A failed sync may have dropped the data, and a second one would not say so.
         self._failed = True
         with self._failure("write"):
             os.fdatasync(descriptor)
         self._failed = False
+        self._synced = True
 
     def commit(self) -> None:
         """See ObjectWriter.commit."""
@@ -336,8 +384,13 @@ def _named_failure(action: str, name: str) -> Iterator[None]:
         raise ObjectStoreError(f"cannot {action} object {name}: {error.strerror}") from None
 
 
+def is_name(name: str) -> bool:
+    """Whether an object may have that name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ObjectStoreError(f"{name[:40]!r} is not the name of an object")
     return name
 

@@ -1,9 +1,22 @@
 """The object store that the settings name."""
 
+from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.recording.objects import FolderStore, ObjectStore
+from callguard.recording.s3 import S3Bucket
+from callguard.recording.staged import StagedStore
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """Raises ObjectStoreError."""
-    return FolderStore(settings.object_folder, reserve=settings.objects.reserve_bytes)
+    """Asks no bucket anything yet. Raises ObjectStoreError."""
+    objects = settings.objects
+    folder = FolderStore(settings.object_folder, reserve=objects.reserve_bytes)
+    if objects.s3 is None:
+        return folder
+    return StagedStore(
+        folder,
+        S3Bucket(objects.s3),
+        SystemClock(),
+        part_bytes=objects.s3.part_bytes,
+        queue_bytes=objects.queue_bytes,
+    )

@@ -80,7 +80,7 @@ def open_stream(sealed: Iterable[bytes], file_key: bytes) -> Iterator[bytes]:
         if plaintext:
             yield plaintext
     if opener is None:
-        raise age.PayloadError("the payload is cut short in its nonce")
+        raise age.NonceError("the payload is cut short in its nonce")
     plaintext = opener.finish()
     if plaintext:
         yield plaintext

@@ -17,7 +17,9 @@ from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording import age
 from callguard.recording.events import CALLGUARD, RecordingEvent, as_row, read_wishes
+from callguard.recording.formats import FORMATS
 from callguard.recording.keys import KeyStoreError, KeyWrapper, wrap_file_key
+from callguard.recording.recipients import digest_of
 from callguard.recording.spool import Spool
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import recording_events, recordings
@@ -25,14 +27,12 @@ from callguard.tenants.tenant import Tenant, evidence_days
 
 log = structlog.get_logger(__name__)
 
-ENCODING = "pcm-8000-1"
-EXTENSION = "sln"
-
 
 @dataclass(frozen=True, slots=True)
 class OpenRecording:
     """A recording whose audio is not sealed yet. ``running`` is whether Asterisk is known to write
-    it, ``monitor`` the id of its MixMonitor, as far as this process has heard it."""
+    it, ``monitor`` the id of its MixMonitor, as far as this process has heard it. ``encoding`` is
+    the name of its RecordingFormat."""
 
     id: str
     tenant: str
@@ -42,6 +42,7 @@ class OpenRecording:
     spool_name: str
     running: bool = False
     monitor: str | None = None
+    encoding: str = "pcm-8000-1"
 
 
 class Recorder:
@@ -55,6 +56,8 @@ class Recorder:
         wrapper: KeyWrapper,
         spool_folders: dict[str, PurePosixPath],
         durable_s: float = 2.0,
+        *,
+        store_has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._clock = clock
         self._journal = journal
@@ -62,6 +65,7 @@ class Recorder:
         self._wrapper = wrapper
         self._folders = spool_folders
         self._durable_s = durable_s
+        self._store_has_room = store_has_room
         self._open: dict[str, OpenRecording] = {}
         self._paused: set[str] = set()
         self.to_stop: dict[str, OpenRecording] = {}
@@ -81,7 +85,7 @@ class Recorder:
                 self.to_stop[recording_id] = self._open[recording_id]
         orphans = self._spool.orphans({r.spool_name for r in self._open.values()})
         closed = select(recordings.c.spool_name).where(
-            recordings.c.spool_name.in_([n for n in orphans if n.endswith(f".{EXTENSION}")])
+            recordings.c.spool_name.in_([n for n in orphans if self._spool.is_name(n)])
         )
         for name in connection.execute(closed).scalars():
             self._spool.remove(name)
@@ -139,6 +143,10 @@ class Recorder:
         if not self._spool.has_room():
             self._refuse("spool_full", call_id)
             return None
+        if not self._store_has_room():
+            self._refuse("store_full", call_id)
+            return None
+        coding = FORMATS[tenant.settings.recording_format]
         at = self._clock.now()
         recording_id = str(uuid7(at))
         file_key = age.new_file_key()
@@ -155,7 +163,8 @@ class Recorder:
             call_id=call_id,
             pbx=pbx,
             channel_uniqueid=channel_uniqueid,
-            spool_name=self._spool.new_name(EXTENSION),
+            spool_name=self._spool.new_name(coding.extension),
+            encoding=coding.name,
         )
         row = {
             "id": recording_id,
@@ -165,8 +174,9 @@ class Recorder:
             "channel_uniqueid": channel_uniqueid,
             "state": "recording",
             "spool_name": opened.spool_name,
-            "encoding": ENCODING,
+            "encoding": coding.name,
             "header": header,
+            "keyed_for": digest_of(tenant.recipients),
             "wrapped_file_key": wrapped,
             "started_at": at,
         }
@@ -196,6 +206,11 @@ class Recorder:
         known = replace(recording, running=True, monitor=monitor or None)
         self._open[recording.id] = known
         return known
+
+    def monitor_options(self, asterisk_path: str) -> str:
+        """The options that MixMonitor needs to write that file as it is to be coded."""
+        recording = self.by_file(asterisk_path)
+        return FORMATS[recording.encoding].options if recording is not None else ""
 
     def get(self, recording_id: str) -> OpenRecording | None:
         """A recording in progress, as it is now."""
@@ -244,6 +259,7 @@ def _read(connection: Connection, which: ColumnElement[bool]) -> list[OpenRecord
             channel_uniqueid=row.channel_uniqueid,
             spool_name=row.spool_name,
             running=row.state == "recording",
+            encoding=row.encoding,
         )
         for row in connection.execute(select(recordings).where(which))
     ]

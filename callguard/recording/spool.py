@@ -119,6 +119,19 @@ class Spool:
             raise SpoolError(f"{name[:40]!r} is not the name of a spool entry")
         return self.folder / name
 
+    def size(self, name: str) -> int | None:
+        """Bytes that Asterisk has written to an entry, the released ones counted; None where there
+        is no entry. Raises SpoolError."""
+        try:
+            with _named_failure("look at", name):
+                return self.path(name).stat(follow_symlinks=False).st_size
+        except SpoolEntryMissing:
+            return None
+
+    def is_there(self) -> bool:
+        """Whether the folder is: without it nothing can be said about what lies in it."""
+        return self.folder.is_dir()
+
     def open(self, name: str) -> SpoolEntry:
         """Open an entry to read and release it. Raises SpoolEntryMissing, SpoolError."""
         with _named_failure("open", name):
@@ -189,6 +202,17 @@ class SpoolEntry:
                 offset += len(piece)
                 size -= len(piece)
         return b"".join(pieces)
+
+    def first_data(self) -> int:
+        """Where the first plaintext may lie: all before it was released. It is known to a page,
+        and 0 where the file system knows no holes."""
+        with _named_failure("read", self.name):
+            try:
+                return os.lseek(self._descriptor, 0, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # nothing but a hole
+                    raise
+                return os.fstat(self._descriptor).st_size
 
     def release(self, offset: int, length: int) -> Release:
         """Make sealed plaintext go, and say how. Raises SpoolError when it is still there."""

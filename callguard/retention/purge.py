@@ -1,33 +1,35 @@
 """The purge: takes away what has expired, in small transactions, and leaves a certificate.
 
-A recording goes in this order: tombstone in the erasure ledger and header gone (one
+A recording goes in this order: line in the erasure ledger, tombstone and header gone (one
 transaction; from here on no copy of its payload can be opened), payload gone, index row gone.
-Rows of other kinds go between the first step and the second, so that a store that fails keeps
-none of them. A purge that was cut short is taken up by the next one from its tombstones; what it
-took stands in its own certificate, which then has no end.
+Rows of other kinds go before the payloads, so that a store that fails keeps none of them. What a
+hold covers stays, hidden. A purge that was cut short is taken up by the next one from its
+tombstones; what it took stands in its own certificate, which then has no end.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Table, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.ids import uuid7
-from callguard.recording.erasure import begin_erasures
+from callguard.recording.erasure import Write, erase_for_good, of_recordings
 from callguard.recording.objects import ObjectStore
+from callguard.retention.holds import is_held
+from callguard.retention.ledger import DELIVERED, RECORDING, Erasure, ErasureLedger
 from callguard.storage.schema import (
     attempts,
     call_records,
     calls,
     consents,
+    deliveries,
     erasures,
     opt_out_claims,
     purges,
@@ -36,13 +38,15 @@ from callguard.storage.schema import (
     scrubs,
 )
 
-T = TypeVar("T")
+__all__ = ["Certificate", "Due", "Write", "due", "end_erasures", "finish_erasures", "purge"]
+
 log = structlog.get_logger(__name__)
 
 ROWS = 1_000
 """Most rows that one transaction deletes, so that no call waits long for its own."""
 
-RECORDINGS = 200
+RECORDINGS = 500
+"""Most recordings that one line-up in the ledger and one transaction take."""
 
 TABLES: dict[str, Table] = {
     "call_record": call_records,
@@ -51,16 +55,11 @@ TABLES: dict[str, Table] = {
     "consent": consents,
     "recording": recordings,
     "recording_event": recording_events,
+    "delivery": deliveries,
     "scrub": scrubs,
     "opt_out_claim": opt_out_claims,
 }
 """The tables of the data classes; each has ``tenant_id`` and ``expires_at``."""
-
-
-class Write(Protocol):
-    """Runs work in one durable transaction."""
-
-    def __call__(self, work: Callable[[Connection], T], /) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def due(connection: Connection, now: datetime) -> list[Due]:
             size = func.coalesce(func.sum(recordings.c.sealed_bytes), 0)
         rows = connection.execute(
             select(table.c.tenant_id, func.count(), func.min(table.c.expires_at), size)
-            .where(table.c.expires_at <= now)
+            .where(_expired(table, now))
             .group_by(table.c.tenant_id)
         )
         found += [Due(name, tenant, count, oldest, total) for tenant, count, oldest, total in rows]
@@ -120,24 +119,34 @@ class Certificate:
         }
 
 
-async def purge(write: Write, store: ObjectStore, clock: Clock, *, actor: str) -> Certificate:
+async def purge(
+    write: Write, store: ObjectStore, ledger: ErasureLedger, clock: Clock, *, actor: str
+) -> Certificate:
     """Takes all that had expired when it was called.
 
-    Raises ObjectStoreError or what ``write`` raises; then it is taken up by the next one.
+    Raises LedgerError, ObjectStoreError or what ``write`` raises; then it is taken up by the next
+    one.
     """
     now = clock.now()
     purge_id = str(uuid7(now))
     resumed = await write(partial(_begin, purge_id=purge_id, now=now))
     counts = dict.fromkeys(TABLES, 0)
-    for name in ("recording", *(name for name in TABLES if name != "recording")):
+    await _take_recordings(write, ledger, purge_id, now, counts)
+    for name in TABLES:
+        if name == RECORDING:
+            continue
         step = partial(_take_some, purge_id=purge_id, name=name, now=now, counts=counts)
         while taken := await write(step):
             counts[name] += taken
-    await _finish_erasures(write, store, clock)
+    await finish_erasures(write, store, clock)
     certificate = Certificate(purge_id, now, clock.now(), counts, resumed)
     await write(lambda c: _certify(c, certificate, actor))
     log.info("purged", purge=purge_id, resumed=resumed, **counts)
     return certificate
+
+
+def _expired(table: Table, now: datetime) -> ColumnElement[bool]:
+    return and_(table.c.expires_at <= now, ~is_held(table))
 
 
 def _begin(connection: Connection, purge_id: str, now: datetime) -> int:
@@ -147,56 +156,86 @@ def _begin(connection: Connection, purge_id: str, now: datetime) -> int:
     return connection.execute(begun).scalar_one()
 
 
+async def _take_recordings(
+    write: Write, ledger: ErasureLedger, purge_id: str, now: datetime, counts: dict[str, int]
+) -> None:
+    """Begins their erasure, and enters in the certificate those that it brought about."""
+    taken = 0
+
+    def note(connection: Connection, new: Sequence[Erasure]) -> None:
+        nonlocal taken
+        taken = sum(erasure.data_class == RECORDING for erasure in new)
+        _note(connection, purge_id, {**counts, RECORDING: counts[RECORDING] + taken})
+
+    while await erase_for_good(write, ledger, partial(_some_expired, now=now), note):
+        counts[RECORDING] += taken
+
+
+def _some_expired(connection: Connection, now: datetime) -> list[Erasure]:
+    ids = connection.execute(
+        select(recordings.c.id)
+        .where(_expired(recordings, now), recordings.c.state != "erasing")
+        .limit(RECORDINGS)
+    ).scalars()
+    return of_recordings(connection, list(ids), now)
+
+
 def _take_some(
     connection: Connection, purge_id: str, name: str, now: datetime, counts: dict[str, int]
 ) -> int:
     """Takes a few rows of one class and enters them in the certificate, together."""
-    table = TABLES[name]
-    if table is recordings:
-        taken = _begin_erasures(connection, now)
-    else:
-        taken = _delete_some(connection, table, now)
+    taken = _delete_some(connection, TABLES[name], now)
     if taken:
-        so_far = {"id": purge_id, "counts": {**counts, name: counts[name] + taken}}
-        connection.execute(update(purges).where(purges.c.id == purge_id).values(certificate=so_far))
+        _note(connection, purge_id, {**counts, name: counts[name] + taken})
     return taken
 
 
-def _begin_erasures(connection: Connection, now: datetime) -> int:
-    ids = connection.execute(
-        select(recordings.c.id)
-        .where(recordings.c.expires_at <= now, recordings.c.state != "erasing")
-        .limit(RECORDINGS)
-    ).scalars()
-    return len(begin_erasures(connection, list(ids), now))
+def _note(connection: Connection, purge_id: str, counts: dict[str, int]) -> None:
+    so_far = {"id": purge_id, "counts": counts}
+    connection.execute(update(purges).where(purges.c.id == purge_id).values(certificate=so_far))
 
 
-async def _finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> None:
+async def finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> int:
+    """Takes away the payloads of all that was begun to be erased, then the rows; how many.
+    Raises ObjectStoreError and what ``write`` raises."""
+    count = 0
     while begun := await write(_begun_erasures):
-        payloads = [payload for _, payload in begun if payload]
-        await asyncio.to_thread(store.delete, payloads)
-        ids = [object_id for object_id, _ in begun]
-        at = clock.now()
-        await write(partial(_end_erasures, ids=ids, at=at))
+        names = {object_id for _, object_id, _ in begun}
+        names.update(payload for _, _, payload in begun if payload)
+        await asyncio.to_thread(store.delete, sorted(names))
+        await write(partial(end_erasures, begun=begun, at=clock.now()))
+        count += len(begun)
+    return count
 
 
-def _begun_erasures(connection: Connection) -> list[tuple[str, str | None]]:
+Begun = tuple[str, str, str | None]
+"""Class, id and payload of a tombstone whose payload may still be there."""
+
+
+def _begun_erasures(connection: Connection) -> list[Begun]:
     rows = connection.execute(
-        select(erasures.c.object_id, erasures.c.payload)
-        .where(erasures.c.done_at.is_(None), erasures.c.data_class == "recording")
+        select(erasures.c.data_class, erasures.c.object_id, erasures.c.payload)
+        .where(erasures.c.done_at.is_(None), erasures.c.data_class.in_((RECORDING, DELIVERED)))
         .limit(RECORDINGS)
     )
-    return [(row.object_id, row.payload) for row in rows]
+    return [(row.data_class, row.object_id, row.payload) for row in rows]
 
 
-def _end_erasures(connection: Connection, ids: list[str], at: datetime) -> None:
-    connection.execute(delete(recordings).where(recordings.c.id.in_(ids)))
-    connection.execute(update(erasures).where(erasures.c.object_id.in_(ids)).values(done_at=at))
+def end_erasures(connection: Connection, begun: Sequence[Begun], at: datetime) -> None:
+    """The payloads are gone: so go the rows, and it is said when."""
+    for data_class in (RECORDING, DELIVERED):
+        ids = [object_id for found, object_id, _ in begun if found == data_class]
+        if data_class == RECORDING:
+            connection.execute(delete(recordings).where(recordings.c.id.in_(ids)))
+        ended = update(erasures).where(
+            erasures.c.object_id.in_(ids), erasures.c.data_class == data_class
+        )
+        connection.execute(ended.values(done_at=at))
 
 
 def _delete_some(connection: Connection, table: Table, now: datetime) -> int:
     key = table.primary_key.columns.values()
-    some = select(*key).where(table.c.expires_at <= now).limit(ROWS)
+    some = select(*key).where(_expired(table, now)).limit(ROWS)
     return connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount
 
 

@@ -13,11 +13,14 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from callguard.storage.pragmas import set_up
+from callguard.storage.pragmas import BUSY_MS, set_up
 
 T = TypeVar("T")
 
 READERS = 4
+
+TIDY_MS = 100
+"""How long emptying the write-ahead log after an erasure may hold up who writes."""
 
 READER_BUSY_MS = 50
 """How long a reader on the event loop waits for SQLite, which is only while a log is recovered."""
@@ -126,6 +129,25 @@ class Database:
         connection = self._engine.raw_connection()
         try:
             connection.cursor().execute(f"PRAGMA wal_checkpoint({how})")
+        finally:
+            connection.close()
+
+    def tidy(self) -> bool:
+        """Takes what was erased out of the write-ahead log and the file, and says whether all of it
+        is gone. Most of it is moved beside the writers; none waits longer than ``TIDY_MS``, also
+        where a reader is in the way."""
+        self.checkpoint(emptying=False)
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={TIDY_MS}")
+            try:
+                busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError:
+                return False
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+            return not busy
         finally:
             connection.close()
 

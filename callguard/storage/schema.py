@@ -309,7 +309,9 @@ recordings = Table(
     Column("expires_at", Instant),
     Index(None, "call_id"),
     Index(None, "state"),
+    Index(None, "sealed_at"),
     Index(None, "expires_at"),
+    Index(None, "tenant_id", "keyed_for", "id"),
 )
 
 tenant_places = Table(
@@ -431,10 +433,22 @@ erasures = Table(
     metadata,
     Column("seq", _SEQUENCE, primary_key=True),
     Column("data_class", String(32), nullable=False),
-    Column("object_id", String(200), nullable=False, unique=True),
+    Column("object_id", String(200), nullable=False),
     Column("payload", String(120)),
     Column("at", Instant, nullable=False),
     Column("done_at", Instant),
+    UniqueConstraint("object_id", "data_class"),
+    Index(None, "done_at"),
+)
+
+erasure_mark = Table(
+    "erasure_mark",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("fault", Text),
 )
 
 purges = Table(

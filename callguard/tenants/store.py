@@ -17,6 +17,7 @@ from callguard.storage.schema import (
     tenant_retention,
     tenants,
 )
+from callguard.tenants.present import check_present
 from callguard.tenants.tenant import (
     RETENTION_CLASSES,
     TenantError,
@@ -144,6 +145,8 @@ def change_settings(
     settings = check_settings({**present, **values})
     wanted = settings.model_dump(mode="json")
     after = {key: value for key, value in wanted.items() if present[key] != value}
+    if "own_key" in after:
+        check_present(connection, tenant_id, own_key=settings.own_key)
     before = {key: present[key] for key in after}
     if after:
         connection.execute(

@@ -1,84 +1,23 @@
 """``callguard recording``: lists and exports, each logged before it is read."""
 
-import asyncio
 import os
 import sqlite3
 import subprocess
 import sys
+import wave
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
-from callguard.clock import SystemClock
-from callguard.recording import age, sealer
-from callguard.recording.keys import MasterKey
+from callguard.recording import age
 from callguard.recording.objects import FolderStore
-from callguard.recording.recorder import Recorder
-from callguard.recording.sealer import Sealer
-from callguard.recording.spool import Spool
 from callguard.recording.wav import WavFormat
-from callguard.storage.database import Database
-from callguard.storage.journal import Journal
-from callguard.storage.schema import audit, recording_events, recordings
-from callguard.tenants.directory import TenantDirectory
+from callguard.storage.schema import recording_events, recordings
 from tests.cli.conftest import CommandLine
+from tests.cli.recorded import change, exports, kept, record
 from tests.recording.sealing import X25519, open_file
-
-AUDIO = bytes(range(256)) * 300
-CALL = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealer, "SETTLE_S", 0)
-
-
-def record(callguard: CommandLine, tenant: str = "acme") -> str:
-    """Records and seals one call as the service would; returns its id."""
-
-    async def run() -> str:
-        clock, database = SystemClock(), Database(f"sqlite:///{callguard.data / 'callguard.db'}")
-        journal, tenants = Journal(database, clock), TenantDirectory()
-        journal.start()
-        with database.reading() as connection:
-            tenants.refresh(connection)
-        spool = Spool(callguard.folder / "spool", floor=0)
-        spool.prepare()
-        master = MasterKey.load(callguard.data / "master.key")
-        recorder = Recorder(clock, journal, spool, master, {"east": PurePosixPath("/")})
-        store = FolderStore(callguard.data / "objects")
-        closer = Sealer(clock, database, journal, spool, store, master, tenants, recorder)
-        found = tenants.get(tenant)
-        assert found is not None
-        path = await recorder.begin(found, CALL, "east", "1.1")
-        opened = recorder.by_file(path or "")
-        assert opened is not None
-        spool.path(opened.spool_name).write_bytes(AUDIO)
-        await closer._close(opened)
-        await journal.close()
-        database.close()
-        return opened.id
-
-    return asyncio.run(run())
-
-
-def change(callguard: CommandLine, **values: object) -> None:
-    database = Database(f"sqlite:///{callguard.data / 'callguard.db'}")
-    with database.writing() as connection:
-        connection.execute(recordings.update().values(**values))
-    database.close()
-
-
-def exports(callguard: CommandLine) -> list[str]:
-    """The details of the exports in the audit log."""
-    database = Database(f"sqlite:///{callguard.data / 'callguard.db'}")
-    with database.reading() as connection:
-        query = select(audit.c.details).where(audit.c.action == "recording.export")
-        found = list(connection.execute(query).scalars())
-    database.close()
-    return found
+from tests.recording.vault import AUDIO, CALL
 
 
 def export(callguard: CommandLine, name: str, out: Path, *more: str) -> tuple[int, str]:
@@ -110,7 +49,9 @@ def test_an_export_is_an_age_file_or_a_wav_that_only_its_owner_reads(acme: Comma
         *("recording", "export", name, str(plain), "--reason", "x", "--wav", "--json")
     ).json()
     assert answer == {"recording": name, "bytes": len(AUDIO) + 44}
-    assert plain.read_bytes() == WavFormat().header() + AUDIO
+    assert plain.read_bytes()[44:] == AUDIO
+    with wave.open(str(plain)) as opened:
+        assert opened.getnframes() == len(AUDIO) // 2
     assert [path.stat().st_mode & 0o777 for path in (sealed, plain)] == [0o600, 0o600]
     logged = exports(acme)
     assert '"form":"age"' in logged[0]
@@ -141,14 +82,14 @@ def test_what_cannot_be_read_leaves_no_file(acme: CommandLine) -> None:
         assert not out.exists()
 
     refused("there is no recording nothing", recording="nothing")
-    refused(f"there is no recording {'x' * 500}", recording="x" * 500)
+    refused(f"there is no recording {'x' * 80}\n", recording="x" * 500)
     assert exports(acme) == []
     FolderStore(acme.data / "objects").delete([name])
     refused("there is none")
     (acme.data / "master.key").chmod(0o644)
     refused("has mode 0644", "--wav")
     change(acme, state="empty")
-    refused("is not sealed: empty")
+    refused("is empty: nothing was said")
     change(acme, expires_at=datetime.now(UTC) - timedelta(seconds=1))
     refused(f"there is no recording {name}")
 
@@ -173,7 +114,10 @@ def test_a_purged_recording_is_as_if_it_never_was(acme: CommandLine) -> None:
 
 
 def test_a_reason_is_needed(acme: CommandLine) -> None:
-    acme("recording", "export", "x", "y", "--reason", " ").refused("needs a reason")
+    name = record(acme)
+    for reason in ("", " ", "\u2026", "two\nlines", "x" * 501):
+        acme("recording", "export", name, "y", "--reason", reason).refused("reason")
+    assert exports(acme) == []
 
 
 def test_only_the_tenant_opens_what_is_sealed_for_outside_keys(callguard: CommandLine) -> None:
@@ -203,7 +147,7 @@ def test_a_dash_is_standard_output_and_nothing_else_goes_there(acme: CommandLine
     done = subprocess.run(
         [*command, "--wav", "--json"], env=environment, capture_output=True, check=True
     )
-    assert (done.stdout, done.stderr) == (WavFormat().header() + AUDIO, b"")
+    assert (done.stdout[:4], done.stdout[44:], done.stderr) == (b"RIFF", AUDIO, b"")
 
 
 def test_what_happened_to_a_recording_is_shown_also_once_it_is_gone(acme: CommandLine) -> None:
@@ -211,8 +155,7 @@ def test_what_happened_to_a_recording_is_shown_also_once_it_is_gone(acme: Comman
     happened: list[tuple[str, str, str | None]] = [("started", "callguard", None)]
     happened += [("paused", "agent", None)]
     happened += [("silenced", "callguard", "paused"), ("erased", "subject", "\u202eבקשה")]
-    database = Database(f"sqlite:///{acme.data / 'callguard.db'}")
-    with database.writing() as connection:
+    with kept(acme) as database, database.writing() as connection:
         for second, (kind, by, reason) in enumerate(happened):
             at = datetime(2026, 11, 20, 12, 0, second, 5000, tzinfo=UTC)
             ours = {"id": f"e{second}", "recording_id": name, "call_id": CALL, "tenant_id": "acme"}
@@ -227,9 +170,8 @@ def test_what_happened_to_a_recording_is_shown_also_once_it_is_gone(acme: Comman
     assert f"sha256: {said['sha256']}" in text.out
     assert "בקשה" in text.out
     assert "\u202e" not in text.out
-    with database.writing() as connection:
+    with kept(acme) as database, database.writing() as connection:
         connection.execute(recordings.delete())
-    database.close()
     said = acme("recording", "show", name, "--json").json()
     assert isinstance(said, dict)
     assert (said["state"], said["call"], len(said["events"])) == ("gone", CALL, 4)

@@ -1,6 +1,8 @@
 """Ten million hostile bytes: the age reader gives a value or an AgeError, soon and always."""
 
+import itertools
 import random
+import string
 from collections.abc import Iterator
 
 import pytest
@@ -124,3 +126,80 @@ def test_a_header_that_never_ends_is_refused_at_the_limit() -> None:
         data = b"age-encryption.org/v1\n-> grease\n" + (line + b"\n") * (BYTES // 4 // len(line))
         with pytest.raises(age.HeaderError):
             age.read_header(data)
+
+
+def _keys(rng: random.Random) -> Iterator[str]:
+    seeds = [
+        text
+        for identity in IDENTITIES
+        for text in (str(identity.recipient), identity.encode(), identity.encode().lower())
+    ]
+    letters = string.printable + "qpzry9x8gf2tvdw0s3jn54khce6mua7l" * 3 + "\u00e9\u0661\u212a"
+    while True:
+        # Most often a short one: the post-quantum recipient is 1,960 letters.
+        text = list(rng.choice(seeds if not rng.randrange(8) else seeds[1:]))
+        for _ in range(rng.choice((0, 1, 1, 2, 5))):
+            at = rng.randrange(len(text) + 1)
+            instead = rng.choices(letters, k=rng.choice((0, 1, 1, 2)))
+            text[at : at + rng.choice((0, 1, 1, 2, 40))] = instead
+        yield "".join(text)
+
+
+def test_any_text_gives_a_key_that_reads_back_the_same_or_an_age_error() -> None:
+    rng = random.Random(5)
+    kept = refused = 0
+    for text in itertools.islice(_keys(rng), 2000):
+        try:
+            assert str(age.parse_recipient(text)) == text
+            kept += 1
+        except age.KeyFormatError:
+            refused += 1
+        try:
+            assert age.parse_identity(text).encode() == text
+            kept += 1
+        except age.KeyFormatError:
+            refused += 1
+    assert kept > 100
+    assert refused > 1000
+
+
+@pytest.mark.parametrize("text", ["1" * BYTES, "age1" + "q" * (BYTES // 10), "\u00e9" * BYTES])
+def test_a_key_of_any_length_is_refused_soon(text: str) -> None:
+    with pytest.raises(age.KeyFormatError):
+        age.parse_recipient(text)
+
+
+def test_a_whole_file_ends_the_same_in_any_pieces() -> None:
+    rng = random.Random(6)
+    sealed = [
+        age.build_header(FILE_KEY, [identity.recipient])
+        + b"".join(payload.seal_stream([bytes(size)], FILE_KEY, NONCE))
+        for identity in IDENTITIES
+        for size in (0, 300, age.CHUNK_SIZE + 50)
+    ]
+    opened = 0
+    for _ in range(400):
+        data = _mutate(rng, rng.choice(sealed)) if rng.randrange(10) else rng.choice(sealed)
+        outcomes: set[bytes | str] = set()
+        try:
+            outcomes.add(age.open_file(data, IDENTITIES))
+            opened += 1
+        except age.AgeError as error:
+            outcomes.add(f"{type(error).__name__} {error}")
+        opener = age.FileOpener(IDENTITIES)
+        try:
+            pieces = [opener.feed(piece) for piece in _pieces(rng, data)]
+            outcomes.add(b"".join(pieces) + opener.finish())
+        except age.AgeError as error:
+            outcomes.add(f"{type(error).__name__} {error}")
+        assert len(outcomes) == 1
+    assert 20 < opened < 100
+
+
+def test_a_header_that_never_ends_is_refused_at_the_limit_in_pieces_too() -> None:
+    opener = age.FileOpener(IDENTITIES)
+    opener.feed(b"age-encryption.org/v1\n-> grease\n")
+    lines = (b"A" * 64 + b"\n") * 20
+    pieces = itertools.repeat(lines, 2 * age.MAX_HEADER_SIZE // len(lines))
+    with pytest.raises(age.HeaderError):
+        any(map(opener.feed, pieces))

@@ -20,7 +20,7 @@ from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import calls, consents, recording_events, recordings
 from tests.gate.forged import ask
 from tests.harness.playbook import SPOOL, Call
-from tests.harness.recorder import RATE, Recorder
+from tests.harness.recorder import RATE, Heard, Recorder
 from tests.harness.virtual import current_clock, virtual_time
 from tests.house import (
     DID,
@@ -93,9 +93,9 @@ async def test_a_recording_of_somebody_else_that_stops_does_not_end_ours(tmp_pat
 def write_in_bursts(monkeypatch: pytest.MonkeyPatch, burst: int) -> None:
     """Lets MixMonitor keep back what does not fill its buffer, until it stops."""
     write, stop = Recorder._write, Recorder.stop
-    heard: dict[Recorder, tuple[bool, bool]] = {}
+    heard: dict[Recorder, Heard] = {}
 
-    def held(self: Recorder, state: tuple[bool, bool]) -> None:
+    def held(self: Recorder, state: Heard) -> None:
         heard[self] = state
         owed = round(self._due * RATE) - self.samples
         if 2 * owed >= burst:

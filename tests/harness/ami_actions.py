@@ -185,8 +185,10 @@ def _mixmonitor(session: "Session", action: Action) -> Reply:
     channel, file = _channel(session, action), action.get("File")
     options = action.get("Options")
     variable = re.search(r"i\((\w+)\)", options)
-    bridged = "b" in (options.replace(variable[0], "") if variable else options)
-    identity = _pbx(session).media.start_recording(channel, file, bridged_only=bridged)
+    letters = options.replace(variable[0], "") if variable else options
+    identity = _pbx(session).media.start_recording(
+        channel, file, bridged_only="b" in letters, stereo="D" in letters
+    )
     if variable is None:  # Asterisk knows the id only where the option i asks for it
         return Reply()
     channel.variables.set(variable[1], identity)

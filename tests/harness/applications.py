@@ -136,13 +136,14 @@ async def _mixmonitor(interpreter: Interpreter, channel: Channel, data: str) -> 
     variable, beep = re.search(r"i\((\w+)\)", options), re.search(r"B\((\d*)\)", options)
     for found in (variable, beep):
         options = options.replace(found[0], "") if found else options
-    if set(options) - {"b"}:
+    if set(options) - {"b", "D"}:
         raise NotSimulated(f"MixMonitor options {options!r}")
     identity = interpreter.pbx.media.start_recording(
         channel,
         file,
         bridged_only="b" in options,
         beep_s=int(beep[1] or 15) if beep else 0,
+        stereo="D" in options,
     )
     if variable:
         channel.variables.set(variable[1], identity)

@@ -9,7 +9,7 @@ from tests.harness.agi_client import NotSimulated
 from tests.harness.channels import Channel, Digit, Gone
 from tests.harness.notes import Heard
 from tests.harness.prompts import Prompts
-from tests.harness.recorder import RATE, Recorder
+from tests.harness.recorder import CODINGS, RATE, Recorder
 
 if TYPE_CHECKING:
     from tests.harness.asterisk import SimulatedAsterisk
@@ -74,11 +74,18 @@ class Media:
         channel.press(key)
 
     def start_recording(
-        self, channel: Channel, file: str, *, bridged_only: bool, beep_s: int = 0
+        self,
+        channel: Channel,
+        file: str,
+        *,
+        bridged_only: bool,
+        beep_s: int = 0,
+        stereo: bool = False,
     ) -> str:
         """MixMonitor; returns its id. Bytes are written only to a mapped folder of the host."""
         path = self.host_path(file)
-        if path is not None and not file.endswith(".sln"):
+        extension = file.rpartition(".")[2]
+        if path is not None and (extension not in CODINGS or stereo != (extension == "raw")):
             raise NotSimulated(f"recording into {file}")
         identity = f"0x{self._pbx.unique('monitor'):08x}"
         recorder = Recorder(
@@ -89,6 +96,7 @@ class Media:
             is_agent=self._pbx.is_agent,
             identity=identity,
             beep_s=beep_s,
+            stereo=stereo,
         )
         self.recorders.append(recorder)
         channel.variables.set("MIXMONITOR_FILENAME", file)

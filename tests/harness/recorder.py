@@ -1,19 +1,21 @@
-"""MixMonitor: real ``.sln`` bytes on the host, in virtual time, one tone for each party.
+"""MixMonitor: real bytes on the host, in virtual time, one tone for each party.
 
-Signed 16-bit little-endian samples at 8 kHz. The agent's side sounds at 440 Hz and the other
-party's at 1,000 Hz whenever they speak, so that a test can prove from the file alone who was
-recorded and when (``tones``).
+Coded as the file's extension asks, and written in bursts, as the real one does. The agent's side
+sounds at 440 Hz and the other party's at 1,000 Hz whenever they speak, so that a test can prove
+from the file alone who was recorded and when (``tones``).
 """
 
 import asyncio
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from tests.harness.channels import Channel
 from tests.harness.hearing import Audible, heard_by, spoken_into
+from tests.harness.laws import to_alaw, to_mulaw
 
 RATE = 8000
 AGENT_HZ = 440
@@ -22,22 +24,72 @@ _AMPLITUDE = 8000
 _TICK = 0.1
 
 
+BURST = 32 * 1024
+"""Bytes that Asterisk holds back before it writes them, all at once."""
+
+Heard = tuple[frozenset[int], frozenset[int]]
+"""The tones, in Hz, that are read from the channel and those that are written to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How an extension codes: samples a second, bytes of one sample."""
+
+    rate: int
+    width: int
+    encode: Callable[[Iterable[int]], bytes]
+
+
+def _linear(samples: Iterable[int]) -> bytes:
+    return array("h", samples).tobytes()
+
+
+CODINGS = {
+    "sln": Coding(8000, 2, _linear),
+    "raw": Coding(8000, 2, _linear),
+    "sln16": Coding(16000, 2, _linear),
+    "ulaw": Coding(8000, 1, to_mulaw),
+    "alaw": Coding(8000, 1, to_alaw),
+}
+"""By extension."""
+
+
 @cache
-def _second(agent: bool, party: bool) -> bytes:
-    """One second of the mix; both tones make whole periods in it, so it can be repeated."""
-    samples = array("h", bytes(2 * RATE))
-    for hertz in ([AGENT_HZ] if agent else []) + ([PARTY_HZ] if party else []):
-        for index in range(RATE):
-            samples[index] += int(_AMPLITUDE * math.sin(2 * math.pi * hertz * index / RATE))
-    return samples.tobytes()
+def _voices(tones: frozenset[int], rate: int) -> list[int]:
+    """One second of those voices together."""
+    samples = [0] * rate
+    for hertz in tones:
+        turn = 2 * math.pi * hertz / rate
+        samples = [s + int(_AMPLITUDE * math.sin(turn * at)) for at, s in enumerate(samples)]
+    return samples
 
 
-def tones(pcm: bytes) -> frozenset[str]:
+@cache
+def _second(extension: str, stereo: bool, heard: Heard) -> bytes:
+    """One second of a file; all tones make whole periods in it, so it can be repeated."""
+    coding = CODINGS[extension]
+    if not stereo:
+        return coding.encode(_voices(heard[0] | heard[1], coding.rate))
+    both = [0] * (2 * coding.rate)
+    both[0::2], both[1::2] = (_voices(side, coding.rate) for side in heard)
+    return coding.encode(both)
+
+
+def tones(pcm: bytes, rate: int = RATE) -> frozenset[str]:
     """Which of ``agent`` and ``party`` sound in these samples (a Goertzel filter for each)."""
-    samples = array("h", pcm[: len(pcm) // 2 * 2])
+    return _tones(array("h", pcm[: len(pcm) // 2 * 2]), rate)
+
+
+def sides(pcm: bytes, rate: int = RATE) -> tuple[frozenset[str], frozenset[str]]:
+    """The same of what is on the left and what is on the right."""
+    samples = array("h", pcm[: len(pcm) // 4 * 4])
+    return _tones(samples[0::2], rate), _tones(samples[1::2], rate)
+
+
+def _tones(samples: "array[int]", rate: int) -> frozenset[str]:
     found = set()
     for name, hertz in (("agent", AGENT_HZ), ("party", PARTY_HZ)):
-        factor = 2 * math.cos(2 * math.pi * hertz / RATE)
+        factor = 2 * math.cos(2 * math.pi * hertz / rate)
         one = two = 0.0
         for sample in samples:
             one, two = sample + factor * one - two, one
@@ -48,8 +100,9 @@ def tones(pcm: bytes) -> frozenset[str]:
 
 
 class Recorder:
-    """One MixMonitor on one channel. Without ``host``, the file's place on the host, nothing is
-    written: only who is heard in it is kept."""
+    """One MixMonitor on one channel, ``stereo`` with option ``D``: what is read from the channel on
+    the left, what is written to it on the right. Without ``host``, the file's place on the host,
+    nothing is written: only who is heard in it is kept."""
 
     def __init__(
         self,
@@ -61,6 +114,7 @@ class Recorder:
         is_agent: Callable[[Channel], bool],
         identity: str,
         beep_s: int = 0,
+        stereo: bool = False,
     ) -> None:
         self.channel = channel
         self.file = file
@@ -77,12 +131,17 @@ class Recorder:
         self._is_agent = is_agent
         self._began = 0.0
         self._due = 0.0
-        self._state: tuple[bool, bool] | None = None
+        self._state: Heard | None = None
+        self._stereo = stereo
+        self._extension = self.path.suffix.removeprefix(".")
+        self._coding = CODINGS.get(self._extension, CODINGS["sln"])
+        self._frame = self._coding.width * (2 if stereo else 1)
+        self._held: list[tuple[Heard, int]] = []
         self._task: asyncio.Task[None] | None = None
         self._file = None
         if host is not None:
             host.parent.mkdir(parents=True, exist_ok=True)
-            self._file = host.open("ab", buffering=0)
+            self._file = host.open("wb", buffering=0)
         self.update()
 
     def update(self) -> None:
@@ -99,8 +158,7 @@ class Recorder:
         self._follow(audible or set(), now)
         self._state = None
         if audible is not None:
-            agents = {channel for channel in audible if self._is_agent(channel)}
-            self._state = bool(agents), bool(audible - agents)
+            self._state = (self._tones(self._from()), self._tones(self._to()))
             if self._task is None and self._file is not None:
                 self._task = asyncio.get_running_loop().create_task(self._tick())
 
@@ -130,18 +188,29 @@ class Recorder:
         if self._task is not None:
             self._task.cancel()
         if self._file is not None:
+            self._flush()
             self._file.close()
+
+    def cut(self) -> None:
+        """End it as a power cut does: what is held back is gone."""
+        self._held.clear()
+        self.failed = self.failed or OSError("cut")
+        self.stop()
+
+    def _tones(self, channels: set[Channel]) -> frozenset[int]:
+        return frozenset(AGENT_HZ if self._is_agent(each) else PARTY_HZ for each in channels)
+
+    def _from(self) -> set[Channel]:
+        return set() if "read" in self.muted else spoken_into(self.channel)
+
+    def _to(self) -> set[Channel]:
+        return set() if "write" in self.muted else heard_by(self.channel)
 
     def _audible(self) -> set[Channel] | None:
         """Who is heard now; None while nothing is recorded."""
         if self.channel.bridge is None and self._bridged_only:
             return None
-        found: set[Channel] = set()
-        if "read" not in self.muted:
-            found |= spoken_into(self.channel)
-        if "write" not in self.muted:
-            found |= heard_by(self.channel)
-        return found
+        return self._from() | self._to()
 
     def _follow(self, audible: set[Channel], now: float) -> None:
         for channel in [each for each in self._since if each not in audible]:
@@ -162,18 +231,41 @@ class Recorder:
             await asyncio.sleep(_TICK)
             self.update()
 
-    def _write(self, state: tuple[bool, bool]) -> None:
-        owed = round(self._due * RATE) - self.samples
-        if self._file is None:
-            self.samples += owed
+    def _write(self, heard: Heard) -> None:
+        """Take in what is owed since, and write the whole bursts."""
+        owed = round(self._due * self._coding.rate) - self.samples
+        if owed <= 0 or self.failed is not None:
             return
-        second = _second(*state)
+        self.samples += owed
+        if self._file is None:
+            return
+        if self._held and self._held[-1][0] == heard:
+            owed += self._held.pop()[1]
+        self._held.append((heard, owed))
+        while sum(count for _, count in self._held) * self._frame >= BURST:
+            self._flush(BURST // self._frame)
+
+    def _flush(self, most: int | None = None) -> None:
+        """Write what is held back, or that many samples of it, in one go."""
+        end = self.samples
+        at = end - sum(count for _, count in self._held)
+        end = end if most is None else at + most
+        data = bytearray()
+        while at < end:
+            heard, count = self._held.pop(0)
+            now = min(count, end - at)
+            if count > now:
+                self._held.insert(0, (heard, count - now))
+            second = _second(self._extension, self._stereo, heard)
+            start = at % self._coding.rate
+            whole = second * (1 + (start + now) // self._coding.rate)
+            data += whole[start * self._frame : (start + now) * self._frame]
+            at += now
+        if self._file is None or self.failed is not None:
+            return
         try:
-            while owed > 0 and self.failed is None:
-                start = self.samples % RATE
-                count = min(owed, RATE - start)
-                self._file.write(second[2 * start : 2 * (start + count)])
-                self.samples += count
-                owed -= count
+            if data:
+                self._file.write(data)
         except OSError as error:  # as Asterisk: the call goes on without its recording
             self.failed = error
+            self._held.clear()

@@ -5,7 +5,7 @@ import csv
 from pathlib import Path
 
 from tests.harness.playbook import Pbx
-from tests.harness.recorder import tones
+from tests.harness.recorder import BURST, tones
 from tests.harness.virtual import START, virtual_time
 from tests.harness_checks.gate import Conversation, gate
 
@@ -234,13 +234,15 @@ async def test_a_busy_number_is_no_conversation(tmp_path: Path) -> None:
 
 
 @virtual_time
-async def test_a_recording_grows_while_the_call_goes_on(tmp_path: Path) -> None:
+async def test_a_recording_grows_in_bursts_while_the_call_goes_on(tmp_path: Path) -> None:
     async with Pbx(gate().serve, folder=tmp_path, prompts=NOTICE, keeps_lease=True) as pbx:
         call = pbx.outbound("112233")
         await call.carrier_answers()
         await call.talk(seconds=1)
-        size = call.recorders[0].path.stat().st_size
-        await asyncio.sleep(1)
-        assert abs(call.recorders[0].path.stat().st_size - size - 16000) <= 1600
+        recorder = call.recorders[0]
+        assert recorder.path.stat().st_size == 0
+        await asyncio.sleep(4)
+        assert recorder.path.stat().st_size == 2 * BURST
         await call.hangs_up("agent")
         await call.ended()
+    assert recorder.path.stat().st_size == 2 * recorder.samples > 2 * BURST

@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -25,6 +25,9 @@ from tests.lab import config
 from tests.lab.ports import PortRange
 
 _HOME = PurePosixPath("/instance")
+MEMORY = Path("/dev/shm")
+"""A tmpfs that every instance sees under its own name."""
+
 # $0: the shared root folder, $1: this instance's folder. The last word replaces the shell, so
 # that the process we started is Asterisk itself.
 _ENTER = r"""
@@ -69,8 +72,9 @@ class Credentials:
 class Asterisk:
     """One instance. Made with `Asterisk(folder)`, run with `start()`, ended with `close()`.
 
-    `files` replaces or adds configuration files by name. Paths come in pairs: on the host
-    (`spool`) and as Asterisk must be told (`inside(path)`).
+    `files` replaces or adds configuration files by name; `spool` is where recordings grow, if not
+    in its own folder; `within` is a command that runs it, in surroundings of its own. Paths come in
+    pairs: on the host (`spool`) and as Asterisk must be told (`inside(path)`).
     """
 
     def __init__(
@@ -80,15 +84,18 @@ class Asterisk:
         files: Mapping[str, str] | None = None,
         sites: config.Sites | None = None,
         rtp_ports: int = 100,
+        spool: Path | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self.folder = folder.resolve()
+        self._within = tuple(within)
         self._ports = PortRange(100 + rtp_ports)
         self.sites = sites or self._allot(rtp_ports)
         self._process: subprocess.Popen[bytes] | None = None
         self.boot_seconds = 0.0
         self.etc = self.folder / "etc"
         self.log = self.folder / "log"
-        self.spool = self.folder / "spool" / "callguard"
+        self.spool = spool or self.folder / "spool" / "callguard"
         self.prompts = self.folder / "prompts"
         self.cdr_file = self.log / "cdr-custom" / "callguard.csv"
         self.master_csv = self.log / "cdr-csv" / "Master.csv"
@@ -126,7 +133,9 @@ class Asterisk:
             (self.etc / name).write_text(text)
 
     def inside(self, path: Path) -> PurePosixPath:
-        """How this instance calls a host path below its own folder."""
+        """How this instance calls a host path below its own folder, or on a memory disk."""
+        if path.is_relative_to(MEMORY):
+            return PurePosixPath(path)
         return _HOME / path.resolve().relative_to(self.folder)
 
     def outside(self, path: str) -> Path:
@@ -158,7 +167,7 @@ class Asterisk:
             unshare += ["--user", "--map-root-user"]
         with (self.folder / "console").open("ab") as console:
             self._process = subprocess.Popen(
-                [*unshare, "sh", "-c", _ENTER, str(root_folder()), str(self.folder)],
+                [*self._within, *unshare, "sh", "-c", _ENTER, str(root_folder()), str(self.folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import audio
+from tests.lab import audio, traced
 from tests.lab.asterisk import Asterisk
 from tests.lab.calls import Telephony
 from tests.lab.guarded import GuardedPbx
 from tests.lab.ports import PortRange
 from tests.lab.switchboard import Switchboard
+from tests.lab.vault import Vault
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,18 @@ def ports() -> Iterator[PortRange]:
 def board(furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switchboard]:
     """A PBX with transfers, parking and conferences, callguard, and phones in the test's hand."""
     made = Switchboard(tmp_path_factory.mktemp("switchboard"))
+    try:
+        yield made.open(furnished)
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def vault(furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """A PBX whose recordings grow in memory, a tenant for each way of coding, and phones that can
+    speak faster than anybody."""
+    seen = traced.WRITES if traced.able() else ()
+    made = Vault(tmp_path_factory.mktemp("vault"), theirs=seen)
     try:
         yield made.open(furnished)
     finally:

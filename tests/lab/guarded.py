@@ -222,12 +222,16 @@ class GuardedPbx:
                 raise TimeoutError(f"not settled: {found}")
             time.sleep(0.1)
 
-    def opened(self, recording: Row) -> Wav:
+    def plaintext(self, recording: Row) -> bytes:
         """A sealed recording, decrypted by the stock age tool with the key that only we hold."""
         store = FolderStore(self.callguard.data / "objects")
         sealed = recording["header"] + store.read(recording["payload"])
         (self.keys / f"{recording['id']}.age").write_bytes(sealed)
-        return audio.read_wav(stock_age.decrypt(self.keys, f"{recording['id']}.age"))
+        return stock_age.decrypt(self.keys, f"{recording['id']}.age")
+
+    def opened(self, recording: Row) -> Wav:
+        """The sound in it."""
+        return audio.read_wav(self.plaintext(recording))
 
     def seconds(self, recording: Row) -> float:
         """How long a sealed recording is."""

@@ -239,6 +239,20 @@ class Callguard:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
+    def act(self, call_id: str, action: str) -> dict[str, Any]:
+        """Do something over the API to the recording of a call; what it answers."""
+        token = (self.data / "api.token").read_text().strip()
+        asked = urllib.request.Request(  # noqa: S310 - our own page
+            f"{self.url.rstrip('/')}/api/v1/calls/{call_id}/recording",
+            json.dumps({"action": action}).encode(),
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
+                return dict(json.loads(answer.read()))
+        except urllib.error.HTTPError as error:
+            return dict(json.loads(error.read()))
+
     def database(self) -> Database:
         """Its database, to look into; close it."""
         return Database(f"sqlite:///{self.data / 'callguard.db'}")

@@ -4,10 +4,7 @@ the carrier."""
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
@@ -250,19 +247,7 @@ class Switchboard:
 
     def act(self, number: str, action: str) -> dict[str, Any]:
         """Do something over the API to the recording of the newest call with `number`."""
-        callguard = self.guarded.callguard
-        where = f"{callguard.url.rstrip('/')}/api/v1/calls/{self.call_of(number)['id']}/recording"
-        token = (callguard.data / "api.token").read_text().strip()
-        asked = urllib.request.Request(  # noqa: S310 - our own page
-            where,
-            json.dumps({"action": action}).encode(),
-            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
-                return dict(json.loads(answer.read()))
-        except urllib.error.HTTPError as error:
-            return dict(json.loads(error.read()))
+        return self.guarded.callguard.act(self.call_of(number)["id"], action)
 
 
 Scene = Callable[[Switchboard], Any]

@@ -1,13 +1,12 @@
 """The database fixtures, and what a recorder and a sealer stand on."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from callguard.recording.keys import MasterKey, generate_tenant_identity
-from callguard.recording.objects import FolderStore
+from callguard.recording.objects import FolderStore, FolderWriter
 from callguard.recording.recorder import OpenRecording, Recorder
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool
@@ -26,18 +25,24 @@ MASTER = MasterKey(bytes(range(32)))
 
 
 class TroubledStore(FolderStore):
-    """A store that can be told to fail before or after it has put an object."""
+    """A store that can be told to fail before or after it has committed an object."""
 
     before: BaseException | None = None
     after: BaseException | None = None
 
-    def put(self, name: str, pieces: Iterable[bytes]) -> int:
-        if self.before is not None:
-            raise self.before
-        size = super().put(name, pieces)
-        if self.after is not None:
-            raise self.after
-        return size
+    def writer(self, name: str, *, resume: bool = False) -> FolderWriter:
+        writer = super().writer(name, resume=resume)
+        commit = writer.commit
+
+        def troubled() -> None:
+            if self.before is not None:
+                raise self.before
+            commit()
+            if self.after is not None:
+                raise self.after
+
+        writer.commit = troubled  # type: ignore[method-assign]  # of this one writer
+        return writer
 
 
 @dataclass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
 from callguard.recording import age, payload
 
 FILE_KEY = bytes(range(16))
@@ -29,3 +31,8 @@ def open_file(data: bytes, identities: Sequence[age.Identity]) -> bytes:
 def seal_chunks(plain: bytes, *, file_key: bytes = FILE_KEY, nonce: bytes = NONCE) -> list[bytes]:
     """The sealed chunks of a payload, without its nonce."""
     return list(payload.seal_stream([plain], file_key, nonce))[1:]
+
+
+def seal_raw(key: bytes, nonce: bytes, plain: bytes, data: bytes | None = None) -> bytes:
+    """The bare cipher, for what the sealers refuse to make."""
+    return ChaCha20Poly1305(key).encrypt(nonce, plain, data)

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ import pytest
 from sqlalchemy import Table, select
 
 from callguard.recording.erasure import Eraser
-from callguard.recording.objects import ObjectStoreError
+from callguard.recording.objects import FolderWriter, ObjectStoreError
 from callguard.recording.recorder import OpenRecording, read_unerased
 from callguard.recording.spool import SpoolError
 from callguard.retention.purge import purge
 from callguard.storage.schema import audit, erasures, recording_events, recordings
+from tests.databases import ledger_of
 from tests.recording.conftest import CALL_ID, House, TroubledStore
 
 AUDIO = bytes(range(200)) * 100
@@ -28,7 +28,7 @@ def rows(house: House, table: Table) -> list[dict[str, Any]]:
 
 
 def eraser(house: House) -> Eraser:
-    return Eraser(house.clock, house.journal, house.spool, house.store)
+    return Eraser(house.clock, house.journal, house.spool, house.store, ledger_of(house.database))
 
 
 async def erase(house: House, recording: OpenRecording) -> bool:
@@ -45,7 +45,8 @@ async def seal(house: House, recording: OpenRecording) -> None:
 
 
 async def purged(house: House) -> None:
-    await purge(house.journal.write, house.store, house.clock, actor="test")
+    ledger = ledger_of(house.database)
+    await purge(house.journal.write, house.store, ledger, house.clock, actor="test")
 
 
 def assert_unreadable(house: House) -> None:
@@ -105,16 +106,16 @@ async def test_a_second_erasure_changes_nothing(house: House) -> None:
 
 
 class SlowStore(TroubledStore):
-    """Puts an object only once it may."""
+    """Begins an object only once it may."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.begun, self.may = threading.Event(), threading.Event()
 
-    def put(self, name: str, pieces: Iterable[bytes]) -> int:
+    def writer(self, name: str, *, resume: bool = False) -> FolderWriter:
         self.begun.set()
         assert self.may.wait(10)
-        return super().put(name, pieces)
+        return super().writer(name, resume=resume)
 
 
 async def test_what_is_erased_while_it_is_sealed_is_not_sealed(

@@ -100,7 +100,7 @@ def test_an_object_is_never_replaced(store: FolderStore) -> None:
 
 def test_an_object_that_appeared_meanwhile_is_not_replaced(store: FolderStore) -> None:
     writer = store.writer(NAME)
-    target = store._path(NAME)
+    target = store.path(NAME)
     target.parent.mkdir()
     target.write_bytes(b"first")
     with pytest.raises(ObjectStoreError, match="already there"):
@@ -171,7 +171,9 @@ def test_a_deletion_syncs_each_folder_it_touched_once(
     synced: list[Path] = []
     monkeypatch.setattr(objects, "sync_folder", synced.append)
     store.delete(names)
-    assert sorted(synced) == sorted({*(store._path(name).parent for name in names), store._parts})
+    assert sorted(synced) == sorted(
+        {*(store.path(name).parent for name in names), store.parts_folder}
+    )
 
 
 def test_a_refused_write_leaves_the_part_as_it_was(store: FolderStore) -> None:

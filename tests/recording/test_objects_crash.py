@@ -63,7 +63,7 @@ def test_a_kill_at_any_step_leaves_the_object_whole_or_to_be_resumed(tmp_path: P
         elif store.parts():
             outcomes.append("part")
             with store.writer(NAME, resume=True) as writer:
-                assert WHOLE.startswith(store._parts.joinpath(NAME).read_bytes())
+                assert WHOLE.startswith(store.parts_folder.joinpath(NAME).read_bytes())
                 writer.write(WHOLE[writer.size :])
                 writer.commit()
         else:

@@ -1,6 +1,7 @@
 """Reading recordings: what is there for whom, and one line for what is not."""
 
 import pytest
+from sqlalchemy import insert
 
 from callguard.recording import age, sealer
 from callguard.recording.keys import KeyStoreError, MasterKey
@@ -15,10 +16,10 @@ from callguard.recording.reading import (
     sealed_file,
 )
 from callguard.recording.wav import WavFormat
-from callguard.storage.schema import recordings
+from callguard.storage.schema import recordings, tenant_keys
 from callguard.tenants.store import NewTenant
 from callguard.tenants.tenant import TenantSettings
-from tests.recording.conftest import MASTER, House, own_key
+from tests.recording.conftest import CALL_ID, MASTER, House, own_key
 from tests.recording.sealing import X25519
 
 AUDIO = bytes(range(250)) * 9_000  # 2.25 MB: more than is read at once
@@ -70,10 +71,10 @@ async def test_another_master_key_opens_nothing(house: House) -> None:
 
 async def test_a_payload_that_is_gone_or_short_is_said(house: House) -> None:
     row = found(house, await seal(house))
-    (path,) = (p for p in (house.store._objects).rglob(row.id))
+    (path,) = (p for p in (house.store.objects_folder).rglob(row.id))
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(RecordingError, match="ends at"):
+    with pytest.raises(age.PayloadError, match="ends at"):
         list(sealed_file(row, house.store))
     house.store.delete([row.id])
     with pytest.raises(ObjectMissing):
@@ -122,3 +123,43 @@ async def test_recordings_are_listed_newest_first_by_tenant_and_bounded(house: H
         assert [row.id for row in listed(connection, now=now, tenant="two")] == [names[1]]
         assert [row.id for row in listed(connection, now=now, limit=1)] == [names[2]]
         assert listed(connection, now=now, tenant="nobody") == []
+
+
+async def test_a_page_goes_on_after_the_last_of_the_one_before(house: House) -> None:
+    names = []
+    for _ in range(5):
+        house.clock.advance(1)
+        names.append(await seal(house, audio=b"\x00\x00"))
+    with house.database.reading() as connection:
+        now, seen = house.clock.now(), list[str]()
+        while page := listed(connection, now=now, limit=2, before=seen[-1] if seen else None):
+            seen += [row.id for row in page]
+        assert seen == names[::-1]
+        assert len(listed(connection, now=now, call=CALL_ID)) == 5
+        assert listed(connection, now=now, call="another") == []
+
+
+async def test_the_identity_that_sealed_it_is_found_among_all_versions(house: House) -> None:
+    row = found(house, await seal(house))
+    others = [own_key("acme", version=version) for version in (2, 3)]
+    with house.database.writing() as connection:
+        for version, key in enumerate(others, start=2):
+            values = {"tenant_id": "acme", "version": version, "kind": "x25519"}
+            connection.execute(
+                insert(tenant_keys).values(
+                    **values,
+                    recipient=key.recipient,
+                    wrapped_identity=key.wrapped_identity,
+                    created_at=house.clock.now(),
+                )
+            )
+    assert plain(house, row) == WavFormat().header() + AUDIO
+    with house.database.writing() as connection:
+        destroyed = tenant_keys.c.version == 1
+        connection.execute(tenant_keys.update().where(destroyed).values(wrapped_identity=None))
+    with pytest.raises(age.NoMatchingIdentity):
+        plain(house, row)
+    with house.database.writing() as connection:
+        connection.execute(tenant_keys.update().values(wrapped_identity=None))
+    with pytest.raises(RecordingError, match="only the tenant holds the key"):
+        plain(house, row)

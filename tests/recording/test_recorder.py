@@ -73,6 +73,14 @@ async def test_a_full_spool_records_nothing(house: House) -> None:
     await refused(house, "spool_full")
 
 
+async def test_nothing_is_recorded_that_the_store_could_not_keep(house: House) -> None:
+    folders = {"east": PurePosixPath("/var/spool/callguard")}
+    house.recorder = Recorder(
+        house.clock, house.journal, house.spool, MASTER, folders, store_has_room=lambda: False
+    )
+    await refused(house, "store_full")
+
+
 @pytest.mark.parametrize("kind", ["none", "mixed", "garbled"])
 async def test_a_tenant_whose_keys_cannot_be_used_is_not_recorded(house: House, kind: str) -> None:
     recipients = {

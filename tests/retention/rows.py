@@ -11,6 +11,7 @@ from callguard.storage.schema import (
     call_records,
     calls,
     consents,
+    deliveries,
     erasures,
     opt_out_claims,
     purges,
@@ -26,6 +27,7 @@ CLASSES = {
     "consent": consents,
     "recording": recordings,
     "recording_event": recording_events,
+    "delivery": deliveries,
     "scrub": scrubs,
     "opt_out_claim": opt_out_claims,
 }
@@ -64,6 +66,10 @@ def put(
     elif data_class == "recording_event":
         said = {"recording_id": "r", "call_id": "c", "kind": "paused", "by": "agent"}
         values = {"id": name, "at": moment or datetime.now(UTC), **said}
+    elif data_class == "delivery":
+        said = {"place": "theirs", "state": "confirmed"}
+        begun = {"attempts": 1, "begun_at": moment or datetime.now(UTC)}
+        values = {"recording_id": name, **said, **begun}
     elif data_class == "scrub":
         said = {"state": "done", "actor": "test"}
         # A list always has a date; the schema wants one.

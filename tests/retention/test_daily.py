@@ -16,6 +16,7 @@ from callguard.retention.daily import DailyPurge, next_run
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from tests.clock import HandClock
+from tests.databases import ledger_of
 from tests.retention.rows import left, put
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -78,10 +79,14 @@ def store(tmp_path: Path) -> Moody:
 
 @pytest.fixture
 async def daily(
-    journal: Journal, clock: HandClock, store: Moody, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    journal: Journal,
+    clock: HandClock,
+    store: Moody,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[DailyPurge]:
     monkeypatch.setattr(daily_module, "LOOK_S", 0.001)
-    made = DailyPurge(journal.write, store, clock, "02:30", tidy=lambda: None)
+    made = DailyPurge(journal.write, store, ledger_of(database), clock, "02:30", tidy=lambda: None)
     task = asyncio.create_task(made.run())
     yield made
     task.cancel()

@@ -18,7 +18,7 @@ from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import audit, erasures, purges, recordings
 from tests.clock import HandClock
-from tests.databases import add_tenant
+from tests.databases import add_tenant, ledger_of
 from tests.retention.rows import (
     CLASSES,
     certified,
@@ -57,7 +57,7 @@ async def test_a_row_goes_at_its_instant(
     put(database, data_class, 1, expires)
     with database.reading() as connection:
         assert len(due(connection, clock.now())) == gone
-    certificate = await purge(journal.write, store, clock, actor="test")
+    certificate = await purge(journal.write, store, ledger_of(database), clock, actor="test")
     assert certificate.counts == {**dict.fromkeys(CLASSES, 0), data_class: int(gone)}
     assert left(database)[data_class] == (not gone)
 
@@ -68,7 +68,7 @@ async def test_what_has_no_date_stays(
     for data_class in CLASSES:
         put(database, data_class, 1, None, at=clock.now())
     clock.advance(days=36_525)
-    await purge(journal.write, store, clock, actor="test")
+    await purge(journal.write, store, ledger_of(database), clock, actor="test")
     assert left(database) == dict.fromkeys(CLASSES, 1)
 
 
@@ -103,7 +103,7 @@ async def test_rows_of_many_tenants_go_each_at_its_own_time(
             put(database, data_class, number, expires, tenant=f"t{number}")
     for day in range(1, 6):
         clock.advance(days=1)
-        certificate = await purge(journal.write, store, clock, actor="test")
+        certificate = await purge(journal.write, store, ledger_of(database), clock, actor="test")
         assert certificate.counts == dict.fromkeys(CLASSES, 1)
         assert left(database) == dict.fromkeys(CLASSES, 5 - day)
 
@@ -125,7 +125,7 @@ async def test_a_purge_leaves_a_certificate_and_an_audit_row(
     database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
 ) -> None:
     put_recording(database, store, 1, clock.now())
-    certificate = await purge(journal.write, store, clock, actor="cli:ann")
+    certificate = await purge(journal.write, store, ledger_of(database), clock, actor="cli:ann")
     with database.reading() as connection:
         row = connection.execute(select(purges)).one()
         assert row.certificate == certificate.as_json()
@@ -140,8 +140,8 @@ async def test_a_second_purge_takes_nothing(
 ) -> None:
     for number, data_class in enumerate(CLASSES):
         put(database, data_class, number, clock.now())
-    await purge(journal.write, store, clock, actor="test")
-    again = await purge(journal.write, store, clock, actor="test")
+    await purge(journal.write, store, ledger_of(database), clock, actor="test")
+    again = await purge(journal.write, store, ledger_of(database), clock, actor="test")
     assert (sum(again.counts.values()), again.resumed) == (0, 0)
     assert certified(database) == dict.fromkeys(CLASSES, 1)
 
@@ -152,7 +152,7 @@ async def test_a_recording_without_audio_goes_too(
     put(database, "recording", 1, clock.now())
     with database.writing() as connection:
         connection.execute(recordings.update().values(state="empty", payload=None, header=None))
-    await purge(journal.write, store, clock, actor="test")
+    await purge(journal.write, store, ledger_of(database), clock, actor="test")
     assert left(database)["recording"] == 0
     assert open_tombstones(database) == 0
 
@@ -184,7 +184,7 @@ async def test_many_rows_go_in_small_transactions(
         most = max(most, *(before[name] - after[name] for name in CLASSES))
         return result
 
-    certificate = await purge(write, store, clock, actor="test")
+    certificate = await purge(write, store, ledger_of(database), clock, actor="test")
     assert most == 3
     assert (certificate.counts["consent"], certificate.counts["recording"]) == (7, 7)
     assert left(database) == dict.fromkeys(CLASSES, 0)
@@ -201,7 +201,7 @@ async def test_nothing_that_expires_while_a_purge_runs_is_taken(
         clock.advance(10)
         return await journal.write(work)
 
-    certificate = await purge(slow, store, clock, actor="test")
+    certificate = await purge(slow, store, ledger_of(database), clock, actor="test")
     assert certificate.counts["consent"] == 1
     assert left(database)["consent"] == 1
     assert certificate.finished_at > certificate.started_at
@@ -211,7 +211,7 @@ async def test_a_tombstone_holds_no_more_than_the_names(
     database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
 ) -> None:
     name = put_recording(database, store, 1, clock.now())
-    await purge(journal.write, store, clock, actor="test")
+    await purge(journal.write, store, ledger_of(database), clock, actor="test")
     with database.reading() as connection:
         row = connection.execute(select(erasures)).one()
     assert (row.data_class, row.object_id, row.payload) == ("recording", name, name)

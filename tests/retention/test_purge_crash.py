@@ -13,6 +13,7 @@ from callguard.retention.purge import purge
 from callguard.storage.database import Database
 from callguard.storage.schema import erasures, recordings
 from tests.clock import HandClock
+from tests.databases import ledger_of
 from tests.retention.rows import CLASSES, certified, left, open_tombstones, put, put_recording
 
 T = TypeVar("T")
@@ -92,12 +93,12 @@ async def test_a_purge_killed_at_any_step_is_finished_by_the_next(
         taken += ROWS
         mortal = Mortal(database, store, step, after=after)
         try:
-            await purge(mortal.write, mortal, clock, actor="test")  # type: ignore[arg-type]  # delete is all it asks
+            await purge(mortal.write, mortal, ledger_of(database), clock, actor="test")  # type: ignore[arg-type]  # delete is all it asks
         except Killed:
             unreadable(database)
             alive = Mortal(database, store, 0, after=False)
             begun = open_tombstones(database)
-            finished = await purge(alive.write, store, clock, actor="test")
+            finished = await purge(alive.write, store, ledger_of(database), clock, actor="test")
             assert finished.resumed == begun
         assert left(database) == dict.fromkeys(CLASSES, 0)
         assert open_tombstones(database) == 0
@@ -124,10 +125,10 @@ async def test_a_store_that_fails_keeps_no_header_and_no_other_row(
     broken = BrokenStore(tmp_path / "objects")
     for _ in range(2):
         with pytest.raises(ObjectStoreError, match="away"):
-            await purge(alive.write, broken, clock, actor="test")
+            await purge(alive.write, broken, ledger_of(database), clock, actor="test")
         unreadable(database)
         assert left(database) == {**dict.fromkeys(CLASSES, 0), "recording": 1}
-    certificate = await purge(alive.write, store, clock, actor="test")
+    certificate = await purge(alive.write, store, ledger_of(database), clock, actor="test")
     assert certificate.resumed == 1
     assert certified(database) == dict.fromkeys(CLASSES, 1)
     assert left(database)["recording"] == 0

@@ -16,6 +16,10 @@ def upgrade() -> None:
     with op.batch_alter_table("recordings") as table:
         table.add_column(sa.Column("keyed_for", sa.String(length=64), nullable=True))
         table.add_column(sa.Column("missing_bytes", sa.BigInteger(), nullable=True))
+    op.create_index(op.f("ix_recordings_sealed_at"), "recordings", ["sealed_at"])
+    op.create_index(
+        op.f("ix_recordings_tenant_id_keyed_for_id"), "recordings", ["tenant_id", "keyed_for", "id"]
+    )
     with op.batch_alter_table("tenant_keys") as table:
         table.alter_column("wrapped_identity", existing_type=sa.LargeBinary(), nullable=True)
         table.add_column(sa.Column("retired_at", types.Instant(), nullable=True))
@@ -71,4 +75,19 @@ def upgrade() -> None:
         sa.Column("released_by", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_holds_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_holds")),
+    )
+    with op.batch_alter_table("erasures") as table:
+        table.drop_constraint(op.f("uq_erasures_object_id"), type_="unique")
+        table.create_unique_constraint(
+            op.f("uq_erasures_object_id_data_class"), ["object_id", "data_class"]
+        )
+    op.create_index(op.f("ix_erasures_done_at"), "erasures", ["done_at"])
+    op.create_table(
+        "erasure_mark",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure_mark")),
     )

@@ -1,0 +1,265 @@
+"""Closing a recording: what is left of it is sealed, the payload committed, the row marked.
+
+Order: Asterisk has let go -> whole chunks sealed -> the final length durable in the row -> last
+chunk sealed, payload committed -> row marked sealed, in-progress key erased -> spool entry removed.
+A crash between any two leaves what the next process needs to go on; the last chunk is only ever
+sealed from the length that is durable.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import structlog
+from sqlalchemy import Connection, Row, select, update
+
+from callguard.audit.log import Entry, append
+from callguard.clock import Clock
+from callguard.recording.ending import ending_name
+from callguard.recording.events import CALLGUARD, Kind, RecordingEvent, as_row
+from callguard.recording.formats import FORMATS
+from callguard.recording.growing import (
+    GrowingPayload,
+    PartMissing,
+    Sealed,
+    SpoolGrewError,
+)
+from callguard.recording.keys import KeyWrapper, unwrap_file_key
+from callguard.recording.live import LiveSealing
+from callguard.recording.objects import ObjectStore, ObjectStoreError
+from callguard.recording.progress import missing_at_most
+from callguard.recording.recorder import OpenRecording, Recorder, close_without_audio
+from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
+from callguard.retention.schedule import expires_at
+from callguard.storage.database import Database
+from callguard.storage.journal import Journal
+from callguard.storage.schema import recordings
+from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.tenant import days_kept, evidence_days
+
+log = structlog.get_logger(__name__)
+
+DURABLE_S = 30.0
+RecordingRow = Row[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a recording closes: what was sealed, how much audio is missing from it, and why."""
+
+    sealed: Sealed
+    missing: int = 0
+    reason: str | None = None
+
+
+class Closer:
+    """Closes one recording after another. What it raises is tried again by its caller."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        database: Database,
+        journal: Journal,
+        spool: Spool,
+        store: ObjectStore,
+        wrapper: KeyWrapper,
+        tenants: TenantDirectory,
+        recorder: Recorder,
+        live: LiveSealing,
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._journal = journal
+        self._spool = spool
+        self._store = store
+        self._wrapper = wrapper
+        self._tenants = tenants
+        self._recorder = recorder
+        self._live = live
+
+    async def close(self, recording: OpenRecording, ended: datetime) -> bool:
+        """Closes a recording of which Asterisk has let go; whether it is sealed now. Raises
+        SpoolError, ObjectStoreError, KeyStoreError, NotDurableError, TimeoutError."""
+        row = await self._row(recording)
+        if row is None or row.state != "recording":
+            await self._tidy(recording, payload=row is None or row.state == "erasing")
+            return False
+        days = days_kept(self._tenants.get(row.tenant_id), "recording")
+        expires = expires_at(ended, days)
+        try:
+            end = await self._end(recording, row)
+        except (SpoolError, ObjectStoreError):
+            row = await self._row(recording)
+            if row is not None and row.state == "recording":
+                raise
+            await self._tidy(recording, payload=True)  # it was erased under our hands
+            return False
+        if isinstance(end, str):
+            closed = await self._journal.write(
+                partial(
+                    close_without_audio,
+                    recording_id=recording.id,
+                    state=end,
+                    at=ended,
+                    expires=expires,
+                ),
+                timeout=DURABLE_S,
+            )
+            if closed and end == "lost":
+                self._tell(recording, "lost", "recording_lost", "its spool entry is missing")
+            await asyncio.to_thread(self._live.payload(recording).discard)
+            await self._tidy(recording, payload=False)
+            return False
+        at = self._clock.now()
+        marking = partial(mark_sealed, row=row, end=end, ended=ended, at=at, expires=expires)
+        kept = await self._journal.write(marking, timeout=DURABLE_S)
+        if kept:
+            log.info("sealed", recording=recording.id, bytes=end.sealed.sealed_bytes)
+            if end.reason is not None:
+                self._tell(recording, "cut", "recording_cut", end.reason)
+        await self._tidy(recording, payload=not kept)
+        return kept
+
+    async def _row(self, recording: OpenRecording) -> RecordingRow | None:
+        wanted = select(recordings).where(recordings.c.id == recording.id)
+        return await self._database.read(lambda c: c.execute(wanted).one_or_none())
+
+    async def _end(self, recording: OpenRecording, row: RecordingRow) -> End | str:
+        """What the recording is now, or ``empty`` or ``lost``."""
+        if row.encoding not in FORMATS:
+            raise SpoolError(f"recording {row.id} is coded in an unknown way: {row.encoding}")
+        payload = self._live.payload(recording)
+        file_key = unwrap_file_key(self._wrapper, row.wrapped_file_key, row.id)
+        await asyncio.to_thread(payload.give_key, file_key, closing=row.plain_bytes is not None)
+        plain: int | None = row.plain_bytes
+        try:
+            if plain is not None:
+                sealed = await asyncio.to_thread(payload.finish, plain, first=False)
+            else:
+                size = await asyncio.to_thread(payload.catch_up)
+                if not size:
+                    return "empty"
+                sealed = await self._first_end(row, payload, payload.header_size + size)
+        except SpoolEntryMissing:
+            if not self._spool.is_there():
+                raise
+            return await self._cut_short(row, payload, plain)
+        except PartMissing:
+            await asyncio.to_thread(payload.start_over)
+            raise
+        except ObjectStoreError:
+            if plain is not None or not await asyncio.to_thread(self._store.exists, row.id):
+                raise
+            # Committed by a callguard that did not enter the length first.
+            sealed = await asyncio.to_thread(payload.finish, 0, first=False)
+        return self._whole(row, sealed, row.missing_bytes or payload.silenced)
+
+    async def _first_end(self, row: RecordingRow, payload: GrowingPayload, plain: int) -> Sealed:
+        await self._set_length(row, plain)
+        try:
+            return await asyncio.to_thread(payload.finish, plain, first=True)
+        except SpoolGrewError:
+            # No last chunk was sealed yet, and none is until it has ended anew.
+            await self._set_length(row, None)
+            await asyncio.to_thread(payload.reopen)
+            raise
+
+    async def _cut_short(
+        self, row: RecordingRow, payload: GrowingPayload, plain: int | None
+    ) -> End | str:
+        """The spool entry is gone: what was sealed while the call ran is what there is."""
+        kept = await asyncio.to_thread(payload.salvage)
+        if not kept:
+            return "lost"
+        seen = max(payload.spooled, plain - payload.header_size if plain is not None else 0)
+        missing = missing_at_most(payload.header_size, kept, seen) + payload.silenced
+        await self._set_length(row, kept, missing)
+        sealed = await asyncio.to_thread(payload.finish, kept, first=False)
+        return self._whole(row, sealed, missing, exact=bool(seen))
+
+    async def _set_length(
+        self, row: RecordingRow, plain: int | None, missing: int | None = None
+    ) -> None:
+        """Makes the final length of the plaintext durable; None: it has none yet. Raises SpoolError
+        where the recording was erased meanwhile."""
+        work = partial(_enter_length, recording_id=row.id, plain=plain, missing=missing)
+        if not await self._journal.write(work, timeout=DURABLE_S):
+            raise SpoolError(f"recording {row.id} is no longer in progress")
+
+    def _whole(self, row: RecordingRow, sealed: Sealed, missing: int, *, exact: bool = True) -> End:
+        missing += sealed.late
+        if not missing:
+            return End(sealed)
+        seconds = FORMATS[row.encoding].wav.duration(missing)
+        reason = f"{'' if exact else 'at most '}{seconds:.1f} s of its audio are missing"
+        return End(sealed, missing, reason)
+
+    async def _tidy(self, recording: OpenRecording, *, payload: bool) -> None:
+        if payload:
+            names = [recording.id, ending_name(recording.id)]
+            await asyncio.to_thread(self._store.delete, names)
+        await asyncio.to_thread(self._spool.remove, recording.spool_name)
+
+    def _tell(self, recording: OpenRecording, kind: Kind, fault: str, reason: str) -> None:
+        faults = self._recorder.faults
+        faults[fault] = faults.get(fault, 0) + 1
+        log.error(fault, recording=recording.id, call=recording.call_id, reason=reason)
+        event = RecordingEvent(
+            recording.id,
+            recording.call_id,
+            recording.tenant,
+            kind,
+            CALLGUARD,
+            self._clock.now(),
+            reason,
+        )
+        self._journal.post(as_row(event, evidence_days(self._tenants.get(recording.tenant))))
+
+
+def _enter_length(
+    connection: Connection, recording_id: str, plain: int | None, missing: int | None
+) -> bool:
+    changed = connection.execute(
+        update(recordings)
+        .where(recordings.c.id == recording_id, recordings.c.state == "recording")
+        .values(plain_bytes=plain, missing_bytes=missing)
+    )
+    return changed.rowcount > 0
+
+
+def mark_sealed(
+    connection: Connection,
+    row: RecordingRow,
+    end: End,
+    ended: datetime,
+    at: datetime,
+    expires: datetime,
+) -> bool:
+    """Enters the sealed recording and erases the key it was in progress under. False where the
+    recording was erased meanwhile."""
+    sealed = end.sealed
+    marked = connection.execute(
+        update(recordings)
+        .where(recordings.c.id == row.id, recordings.c.state == "recording")
+        .values(
+            state="sealed",
+            wrapped_file_key=None,
+            payload=sealed.payload,
+            plain_bytes=sealed.plain_bytes,
+            sealed_bytes=sealed.sealed_bytes,
+            payload_sha256=sealed.sha256,
+            missing_bytes=end.missing or None,
+            ended_at=ended,
+            sealed_at=at,
+            expires_at=expires,
+        )
+    )
+    if not marked.rowcount:
+        return False
+    details: dict[str, object] = {"sha256": sealed.sha256, "bytes": sealed.sealed_bytes}
+    if end.missing:
+        details["missing"] = end.missing
+    entry = Entry(at, "callguard", "recording.seal", f"recording:{row.id}", row.tenant_id, details)
+    append(connection, entry)
+    return True

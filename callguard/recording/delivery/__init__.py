@@ -1,0 +1,1 @@
+"""Delivery: each sealed recording goes to the tenant's own places."""

@@ -1,0 +1,194 @@
+"""One delivery in the database: an attempt begins, fails or succeeds. Synchronous, inside a writing
+transaction."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy.sql import ColumnElement
+
+from callguard.audit.log import Entry, append
+from callguard.recording.delivery.due import OPEN, Key
+from callguard.recording.delivery.parcel import Parcel, Receipt, said, weigh
+from callguard.recording.delivery.places import Place, PlaceError, read_place
+from callguard.recording.delivery.retrying import LONGEST_S, delay, is_stuck
+from callguard.recording.objects import ObjectStore
+from callguard.recording.reading import sealed_file
+from callguard.storage.schema import deliveries, recordings, tenant_places
+
+ACTOR = "callguard"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one attempt sends, read once: the recording's row and the place as they were when it
+    began. ``failures`` is how many attempts went before."""
+
+    place: Place
+    row: Row[tuple[object, ...]]
+    failures: int
+    begun_at: datetime
+
+    @property
+    def key(self) -> Key:
+        return self.row.id, self.place.name
+
+
+def place_of(row: Row[tuple[object, ...]]) -> Place:
+    """Raises PlaceError."""
+    return read_place(
+        row.tenant_id, row.name, row.kind, row.settings, keep=row.keep, at=row.added_at
+    )
+
+
+def begin(connection: Connection, key: Key, now: datetime) -> Job | None:
+    """Begins an attempt. None where nothing is to be sent any more; then the row says why. Raises
+    PlaceError where the place's settings cannot be read; the row is as it was."""
+    delivery = connection.execute(
+        select(deliveries).where(_is(key), deliveries.c.state.in_(OPEN))
+    ).one_or_none()
+    if delivery is None:
+        return None
+    recording = connection.execute(
+        select(recordings).where(recordings.c.id == delivery.recording_id)
+    ).one_or_none()
+    place = connection.execute(
+        select(tenant_places).where(
+            tenant_places.c.tenant_id == delivery.tenant_id,
+            tenant_places.c.name == delivery.place,
+            tenant_places.c.added_at <= delivery.begun_at,
+        )
+    ).one_or_none()
+    reason = _nothing_to_send(recording, now) or ("the place was removed" if place is None else "")
+    if reason or recording is None or place is None:
+        close(connection, key, reason)
+        return None
+    found = place_of(place)
+    state = "stuck" if delivery.state == "stuck" else "sending"
+    connection.execute(
+        update(deliveries)
+        .where(_is(key))
+        .values(state=state, attempts=delivery.attempts + 1, next_at=now)
+    )
+    return Job(found, recording, delivery.attempts, delivery.begun_at)
+
+
+def _nothing_to_send(recording: Row[tuple[object, ...]] | None, now: datetime) -> str:
+    if recording is None or recording.state == "erasing":
+        return "the recording was erased"
+    if recording.state == "delivered":
+        return "the recording is no longer here"
+    if recording.state != "sealed" or recording.header is None:
+        return f"the recording is not sealed: {recording.state}"
+    if recording.expires_at is not None and recording.expires_at <= now:
+        return "the recording has expired"
+    return ""
+
+
+def close(connection: Connection, key: Key, reason: str) -> None:
+    """Nothing is to be sent any more."""
+    connection.execute(
+        update(deliveries)
+        .where(_is(key), deliveries.c.state.in_(OPEN))
+        .values(state="closed", next_at=None, reason=reason)
+    )
+
+
+def fail(
+    connection: Connection, key: Key, reason: str, now: datetime, jitter: float, *, hopeless: bool
+) -> str:
+    """An attempt failed; ``hopeless`` ones count as stuck at once. Returns the state."""
+    row = connection.execute(
+        select(deliveries).where(_is(key), deliveries.c.state.in_(OPEN))
+    ).one_or_none()
+    if row is None:
+        return "closed"
+    stuck = hopeless or row.state == "stuck" or is_stuck(row.begun_at, now)
+    wait = timedelta(seconds=LONGEST_S) if stuck else delay(max(row.attempts, 1), jitter)
+    state = "stuck" if stuck else "waiting"
+    connection.execute(
+        update(deliveries)
+        .where(_is(key))
+        .values(state=state, next_at=now + wait, reason=said(reason))
+    )
+    return state
+
+
+def succeed(
+    connection: Connection, job: Job, parcel: Parcel, receipt: Receipt, now: datetime
+) -> None:
+    """The place has it: into the row, and into the audit log, together. A confirmed one of a place
+    that wishes nothing kept is looked at next."""
+    answer = said(receipt.answer)
+    proof = {
+        "kind": job.place.kind,
+        "answer": answer,
+        "header_sha256": hashlib.sha256(job.row.header).hexdigest(),
+        "payload_sha256": job.row.payload_sha256,
+    }
+    looked_at = receipt.confirmed and not job.place.keep
+    done = connection.execute(
+        update(deliveries)
+        .where(_is(job.key), deliveries.c.state.in_(OPEN))
+        .values(
+            state="confirmed" if receipt.confirmed else "sent",
+            next_at=now if looked_at else None,
+            reason=None if receipt.confirmed else answer,
+            confirmed_at=now if receipt.confirmed else None,
+            sha256=parcel.sha256,
+            bytes=parcel.size,
+            proof=proof,
+        )
+    )
+    details = {
+        "place": job.place.name,
+        "kind": job.place.kind,
+        "sha256": parcel.sha256,
+        "bytes": parcel.size,
+        "confirmed": receipt.confirmed,
+        "answer": answer,
+        **({} if done.rowcount else {"late": True}),
+    }
+    target = f"recording:{job.row.id}"
+    append(
+        connection,
+        Entry(now, ACTOR, "recording.deliver", target, job.place.tenant, details),
+    )
+    # What waited for this one to be there before it may be given away waits no longer.
+    others = and_(
+        deliveries.c.recording_id == job.row.id,
+        deliveries.c.state == "confirmed",
+        deliveries.c.next_at.is_not(None),
+    )
+    connection.execute(update(deliveries).where(others).values(next_at=now))
+
+
+def pack(job: Job, store: ObjectStore) -> Parcel:
+    """The recording as it is sent. In a thread: it is read once, to know its SHA-256. Raises
+    OurFault where the payload is not what was sealed."""
+    row = job.row
+    read = partial(sealed_file, row, store)
+    size, sha256 = weigh(read)
+    about = {
+        "recording": row.id,
+        "call": row.call_id,
+        "tenant": row.tenant_id,
+        "started": _second(row.started_at),
+        "ended": _second(row.ended_at),
+        "bytes": size,
+        "sha256": sha256,
+    }
+    return Parcel(f"{row.id}.age", size, sha256, f"{row.id}.{sha256[:16]}", about, read)
+
+
+def _is(key: Key) -> ColumnElement[bool]:
+    return and_(deliveries.c.recording_id == key[0], deliveries.c.place == key[1])
+
+
+def _second(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
+
+
+__all__ = ["Job", "PlaceError", "begin", "close", "fail", "pack", "place_of", "succeed"]

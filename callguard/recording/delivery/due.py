@@ -1,0 +1,191 @@
+"""Which deliveries are due, and which are stuck: found by query, never remembered. Synchronous."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, case, exists, func, insert, or_, select, tuple_
+from sqlalchemy.sql import ColumnElement
+
+from callguard.recording.delivery.retrying import LONGEST_S, STUCK_AFTER
+from callguard.storage.schema import deliveries, recordings, tenant_places
+
+OPEN = ("waiting", "sending", "stuck")
+"""The states in which something is still to be sent. The others: ``sent`` (the place took it and
+did not say what), ``confirmed``, ``closed`` (nothing was to be sent any more)."""
+
+AT_ONCE = 500
+"""Most rows that one query finds."""
+
+Key = tuple[str, str]
+"""A recording and the name of a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A sealed recording that has to go to a place, and no row says so yet."""
+
+    recording: str
+    place: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """A row whose time has come."""
+
+    recording: str
+    place: str
+    tenant: str
+    state: str
+
+    @property
+    def key(self) -> Key:
+        return self.recording, self.place
+
+    @property
+    def at(self) -> Key:
+        """Whose place it is, and which."""
+        return self.tenant, self.place
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What stands at one place. ``kept`` recordings stay here, since it confirms nothing."""
+
+    tenant: str
+    place: str
+    stuck: int
+    kept: int
+    reason: str
+
+
+def has_places(connection: Connection) -> bool:
+    """Whether any tenant wishes anything delivered."""
+    return connection.execute(select(tenant_places.c.name).limit(1)).first() is not None
+
+
+def find_new(connection: Connection, now: datetime, since: datetime | None) -> list[New]:
+    """Sealed recordings of tenants with places that have no row, sealed after the place was added;
+    ``since`` leaves out those sealed before it."""
+    wanted = [
+        recordings.c.state == "sealed",
+        or_(recordings.c.expires_at.is_(None), recordings.c.expires_at > now),
+        ~exists().where(
+            deliveries.c.recording_id == recordings.c.id,
+            deliveries.c.place == tenant_places.c.name,
+        ),
+    ]
+    if since is not None:
+        wanted.append(recordings.c.sealed_at >= since)
+    rows = connection.execute(
+        select(recordings.c.id, tenant_places.c.name, recordings.c.tenant_id)
+        .join(
+            tenant_places,
+            and_(
+                tenant_places.c.tenant_id == recordings.c.tenant_id,
+                recordings.c.sealed_at >= tenant_places.c.added_at,
+            ),
+        )
+        .where(*wanted)
+        .limit(AT_ONCE)
+    )
+    return [New(*row) for row in rows]
+
+
+def enter(
+    connection: Connection, new: Collection[New], now: datetime, expires: dict[str, datetime]
+) -> int:
+    """Makes rows for those that still have none; ``expires`` is by tenant. Returns how many."""
+    key = tuple_(deliveries.c.recording_id, deliveries.c.place)
+    asked = [(one.recording, one.place) for one in new]
+    there = {
+        tuple(row)
+        for row in connection.execute(
+            select(deliveries.c.recording_id, deliveries.c.place).where(key.in_(asked))
+        )
+    }
+    rows = [
+        {
+            "recording_id": one.recording,
+            "place": one.place,
+            "tenant_id": one.tenant,
+            "state": "waiting",
+            "attempts": 0,
+            "next_at": now,
+            "begun_at": now,
+            "expires_at": expires[one.tenant],
+        }
+        for one in new
+        if (one.recording, one.place) not in there
+    ]
+    if rows:
+        connection.execute(insert(deliveries), rows)
+    return len(rows)
+
+
+def find_next(
+    connection: Connection,
+    now: datetime,
+    *,
+    leave: Collection[Key],
+    under_way: Collection[Key],
+    limit: int,
+) -> list[Next]:
+    """Rows whose time has come, the longest due first; ``leave`` are places that are left alone
+    now, by tenant and name. Confirmed ones are those that may be given away. A time that lies
+    further off than any wait is of a clock that was set back."""
+    wanted = [
+        deliveries.c.state.in_((*OPEN, "confirmed")),
+        or_(
+            deliveries.c.next_at <= now,
+            deliveries.c.next_at > now + timedelta(seconds=2 * LONGEST_S),
+        ),
+    ]
+    if leave:
+        at = tuple_(deliveries.c.tenant_id, deliveries.c.place)
+        wanted.append(or_(deliveries.c.state == "confirmed", at.not_in(list(leave))))
+    if under_way:
+        key = tuple_(deliveries.c.recording_id, deliveries.c.place)
+        wanted.append(key.not_in(list(under_way)))
+    rows = connection.execute(
+        select(
+            deliveries.c.recording_id,
+            deliveries.c.place,
+            deliveries.c.tenant_id,
+            deliveries.c.state,
+        )
+        .where(*wanted)
+        .order_by(deliveries.c.next_at)
+        .limit(limit)
+    )
+    return [Next(*row) for row in rows]
+
+
+def troubles(connection: Connection, now: datetime) -> list[Trouble]:
+    """What a person should look at, by tenant and place."""
+    late: ColumnElement[bool] = and_(
+        deliveries.c.state.in_(OPEN),
+        or_(deliveries.c.state == "stuck", deliveries.c.begun_at <= now - STUCK_AFTER),
+    )
+    kept = and_(deliveries.c.state == "sent", tenant_places.c.keep.is_(False))
+    rows = connection.execute(
+        select(
+            deliveries.c.tenant_id,
+            deliveries.c.place,
+            func.sum(case((late, 1), else_=0)),
+            func.sum(case((kept, 1), else_=0)),
+            func.max(case((late, deliveries.c.reason), else_=None)),
+        )
+        .join(
+            tenant_places,
+            and_(
+                tenant_places.c.tenant_id == deliveries.c.tenant_id,
+                tenant_places.c.name == deliveries.c.place,
+            ),
+        )
+        .where(or_(late, kept))
+        .group_by(deliveries.c.tenant_id, deliveries.c.place)
+        .order_by(deliveries.c.tenant_id, deliveries.c.place)
+    )
+    return [Trouble(*row[:4], row[4] or "") for row in rows]

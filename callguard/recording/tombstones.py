@@ -1,0 +1,173 @@
+"""What the database knows of the erasure ledger: tombstones (rows of ``erasures``), the mark up to
+which lines were applied, and a fault of the ledger, while which no recording is read.
+
+Lines are applied in their order and the mark moves in the same transaction, so whatever stands
+before the mark is erased here.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from callguard.retention.ledger import (
+    BEGINNING,
+    DELIVERED,
+    RECORDING,
+    TENANT_KEY,
+    Erasure,
+    ErasureLedger,
+    LedgerError,
+    Line,
+    Mark,
+)
+from callguard.storage.schema import erasure_mark, erasures, recordings, tenant_keys
+
+AT_ONCE = 500
+"""Lines that are applied with one statement a table."""
+
+
+def known_mark(connection: Connection) -> Mark | None:
+    """The place up to which the ledger was applied; None where there was none yet. Raises
+    LedgerError while the ledger has a fault."""
+    mark, fault = mark_and_fault(connection)
+    if fault is not None:
+        raise LedgerError(fault)
+    return mark
+
+
+def not_remembering(connection: Connection) -> str | None:
+    """Before anything is read or sent that may have been erased: why that is not known, in one
+    line; None where it is."""
+    fault = mark_and_fault(connection)[1]
+    return f"it is not known what was erased: {fault}" if fault is not None else None
+
+
+def mark_and_fault(connection: Connection) -> tuple[Mark | None, str | None]:
+    """The mark, and why the ledger is not trusted."""
+    row = connection.execute(select(erasure_mark)).one_or_none()
+    if row is None:
+        return None, None
+    mark = Mark(row.sequence, row.digest, row.position) if row.digest else None
+    return mark, row.fault
+
+
+def set_mark(connection: Connection, mark: Mark | None, fault: str | None = None) -> None:
+    """Says up to where the ledger was applied, and its fault."""
+    place = mark or Mark(0, "", 0)
+    connection.execute(delete(erasure_mark))
+    connection.execute(
+        insert(erasure_mark).values(
+            id=1,
+            sequence=place.sequence,
+            digest=place.digest,
+            position=place.position,
+            fault=fault,
+        )
+    )
+
+
+def catch_up(connection: Connection, ledger: ErasureLedger) -> list[Erasure]:
+    """Applies, in a writing transaction, every line behind the mark; what was new. Raises
+    LedgerError."""
+    mark = known_mark(connection)
+    return apply_lines(connection, ledger.after(mark or BEGINNING))
+
+
+def apply_lines(connection: Connection, lines: Iterable[Line]) -> list[Erasure]:
+    """Applies lines that follow the mark, and moves it; what was new. Raises LedgerError."""
+    new, newest = list[Erasure](), None
+    for some in _batches(lines):
+        new += _apply(connection, [line.erasure for line in some])
+        newest = some[-1].mark
+    if newest is not None:
+        set_mark(connection, newest)
+    return new
+
+
+def are_tombstoned(connection: Connection, keys: Collection[tuple[str, str]]) -> bool:
+    """Whether all of these (class, id) are erased as far as the database knows."""
+    return not keys or len(_tombstoned(connection, keys)) == len(keys)
+
+
+def _tombstoned(connection: Connection, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    ids = {object_id for _, object_id in keys}
+    found = connection.execute(
+        select(erasures.c.data_class, erasures.c.object_id).where(erasures.c.object_id.in_(ids))
+    )
+    return {(row.data_class, row.object_id) for row in found} & set(keys)
+
+
+def _apply(connection: Connection, wanted: Sequence[Erasure]) -> list[Erasure]:
+    there = _tombstoned(connection, {erasure.key for erasure in wanted})
+    new = list({erasure.key: erasure for erasure in wanted if erasure.key not in there}.values())
+    for data_class in {erasure.data_class for erasure in wanted}:
+        if data_class not in _EFFECTS:
+            raise LedgerError(f"the erasure ledger names a class that is not known: {data_class}")
+    for data_class, effect in _EFFECTS.items():
+        some = [erasure for erasure in wanted if erasure.data_class == data_class]
+        if some:
+            effect(connection, some)
+    if new:
+        connection.execute(insert(erasures), [_tombstone(erasure) for erasure in new])
+    return new
+
+
+def _tombstone(erasure: Erasure) -> dict[str, object]:
+    done: datetime | None = erasure.at if erasure.data_class == TENANT_KEY else None
+    return {
+        "data_class": erasure.data_class,
+        "object_id": erasure.object_id,
+        "payload": erasure.payload,
+        "at": erasure.at,
+        "done_at": done,
+    }
+
+
+def _deliver(connection: Connection, some: Sequence[Erasure]) -> None:
+    ids = [erasure.object_id for erasure in some]
+    connection.execute(
+        update(recordings)
+        .where(recordings.c.id.in_(ids), recordings.c.state != "erasing")
+        .values(state="delivered", header=None, wrapped_file_key=None)
+    )
+
+
+def _erase(connection: Connection, some: Sequence[Erasure]) -> None:
+    ids = [erasure.object_id for erasure in some]
+    connection.execute(
+        update(recordings)
+        .where(recordings.c.id.in_(ids))
+        .values(state="erasing", header=None, wrapped_file_key=None)
+    )
+
+
+def _destroy(connection: Connection, some: Sequence[Erasure]) -> None:
+    for erasure in some:
+        tenant, _, version = erasure.object_id.rpartition("/")
+        if not tenant or not version.isdecimal():
+            raise LedgerError(f"the erasure ledger names no tenant's key: {erasure.object_id}")
+        connection.execute(
+            update(tenant_keys)
+            .where(
+                tenant_keys.c.tenant_id == tenant,
+                tenant_keys.c.version == int(version),
+                tenant_keys.c.destroyed_at.is_(None) | tenant_keys.c.wrapped_identity.is_not(None),
+            )
+            .values(wrapped_identity=None, destroyed_at=erasure.at)
+        )
+
+
+_EFFECTS: Mapping[str, Callable[[Connection, Sequence[Erasure]], None]] = {
+    DELIVERED: _deliver,
+    RECORDING: _erase,
+    TENANT_KEY: _destroy,
+}
+"""In this order: a recording that was delivered and then erased is erased."""
+
+
+def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    rest = iter(lines)
+    while some := list(itertools.islice(rest, AT_ONCE)):
+        yield some

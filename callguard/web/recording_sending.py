@@ -1,0 +1,106 @@
+"""Sends a recording over HTTP, a few chunks at a time, as fast as the client takes them.
+
+What has gone wrong before the first byte is an answer; after it the connection is broken off, so
+that a bad recording never looks like a whole one.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import structlog
+from aiohttp import web
+
+from callguard.recording.age import AgeError
+from callguard.recording.objects import ObjectStoreError
+from callguard.recording.ranges import Ranges
+from callguard.web.byte_range import Span
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+THREADS: Final = 4
+"""Chunks are fetched and opened in so many threads, whoever waits for them."""
+
+READ_S: Final = 60.0
+"""How long the store may take for one piece."""
+
+WRITE_S: Final = 30.0
+"""How long a client may take for ``WRITE_BYTES``: some 2 KB/s, a quarter of the slowest audio."""
+
+WRITE_BYTES: Final = 64 * 1024
+
+
+class ReadingThreads:
+    """The threads in which recordings are read, and the turns in which they are sent."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording-read")
+        self._lock = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Returns to one sender at a time, and then lets the loop go round: however many are ready
+        to send, what else waits for the loop waits for one of them."""
+        async with self._lock:
+            await asyncio.sleep(0)
+
+    async def run(self, work: Callable[[], T], within: float) -> T:
+        """Raises TimeoutError; the thread then goes on to its end."""
+        async with asyncio.timeout(within):
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        """Lets no more work begin."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def begin(
+    threads: ReadingThreads, source: Callable[[], Ranges], span: Span
+) -> tuple[bytes, Iterator[bytes]]:
+    """The first piece, and the others to come. Raises what opening and reading it raises, and
+    TimeoutError."""
+
+    def first() -> tuple[bytes, Iterator[bytes]]:
+        pieces = source().pieces(*span)
+        return next(pieces, b""), pieces
+
+    return await threads.run(first, READ_S)
+
+
+async def send(
+    request: web.Request,
+    response: web.StreamResponse,
+    threads: ReadingThreads,
+    piece: bytes,
+    pieces: Iterator[bytes],
+    damaged: Callable[[str], None],
+) -> web.StreamResponse:
+    """Sends it all, or breaks the connection off; ``damaged`` is then told what was wrong with the
+    recording, if that was it."""
+    name = request.match_info["id"]
+    try:
+        await response.prepare(request)
+        while piece:
+            with memoryview(piece) as view:
+                for at in range(0, len(piece), WRITE_BYTES):
+                    await threads.turn()
+                    async with asyncio.timeout(WRITE_S):
+                        await response.write(bytes(view[at : at + WRITE_BYTES]))
+            piece = await threads.run(lambda: next(pieces, b""), READ_S)
+        async with asyncio.timeout(WRITE_S):
+            await response.write_eof()
+    except AgeError as error:
+        log.error("recording_damaged", recording=name, reason=str(error))
+        damaged(str(error))
+    except ObjectStoreError as error:
+        log.error("recording_broken_off", recording=name, reason=str(error))
+    except TimeoutError:
+        log.warning("recording_broken_off", recording=name, reason="it was not sent in time")
+    except ConnectionError:
+        log.info("recording_not_taken", recording=name)
+    else:
+        return response
+    if request.transport is not None:
+        request.transport.abort()
+    return response
