@@ -4,15 +4,19 @@ Everybody seals the same bytes for one X25519 recipient, in alternating rounds o
 callguard makes a whole age file: header, file key, chunks. The `age` tool reads the input from a
 warm file; where nothing is kept it writes to /dev/null. Into files, callguard goes through its
 folder store, which syncs what it wrote; the others hand it to the kernel and do not sync, but one.
+The tool's start counts, for it starts for each file; what it comes to is said. Run it on a machine
+that does nothing else: the aims are judged by the clock, and the processor's time is beside it.
 """
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -24,9 +28,11 @@ from callguard.recording import age
 from callguard.recording.objects import FolderStore
 from callguard.recording.payload import seal_stream
 
-SIZE: Final = int(os.environ.get("BENCH_MIB", "128")) << 20
-ROUNDS: Final = int(os.environ.get("BENCH_ROUNDS", "11"))
-FILE_ROUNDS: Final = 4
+SIZE: Final = int(os.environ.get("BENCH_MIB", "64")) << 20
+"""By default what a call of an hour and ten minutes comes to; BENCH_MIB takes another size."""
+
+ROUNDS: Final = int(os.environ.get("BENCH_ROUNDS", "21"))
+FILE_ROUNDS: Final = 7
 PIECE: Final = 1 << 20
 TIMES_THE_TOOL: Final = 2.0
 SHARE_OF_BARE: Final = 0.7
@@ -34,6 +40,7 @@ LABORATORY: Final = Path(__file__).parents[1] / ".cache/asterisk-root/usr/bin/ag
 """The stock tool of version 1.3, where the laboratory has been prepared; else the host's own."""
 
 BARE, OURS, TOOL, RAGE = "bare cipher loop", "callguard", "the age tool", "pyrage"
+START = "the age tool, of nothing"
 MEMORY, FILES = "nothing kept", "into a file"
 
 
@@ -63,6 +70,8 @@ class Contenders:
         self._source = folder / "plain"
         self._data = os.urandom(SIZE)
         self._source.write_bytes(self._data)
+        self._empty = folder / "empty"
+        self._empty.touch()
         self._identity = age.generate_identity("x25519")
         self._recipient = self._identity.recipient
         self._theirs = pyrage.x25519.Recipient.from_str(str(self._recipient))
@@ -83,6 +92,7 @@ class Contenders:
         }
         if self._tool is not None:
             found[TOOL, MEMORY] = lambda: self._run_tool("/dev/null")
+            found[START, MEMORY] = lambda: self._run_tool("/dev/null", str(self._empty))
             found[TOOL, FILES] = lambda: self._run_tool(str(self._folder / "out"))
         return found
 
@@ -127,9 +137,10 @@ class Contenders:
     def _encrypt_in_memory(self) -> None:
         pyrage.encrypt(self._data, [self._theirs])
 
-    def _run_tool(self, target: str) -> None:
+    def _run_tool(self, target: str, source: str | None = None) -> None:
         assert self._tool is not None
-        command = [self._tool, "-r", str(self._recipient), "-o", target, str(self._source)]
+        source = source or str(self._source)
+        command = [self._tool, "-r", str(self._recipient), "-o", target, source]
         subprocess.run(command, check=True, timeout=300)
 
 
@@ -138,8 +149,29 @@ def the_tool() -> str | None:
     return str(LABORATORY) if LABORATORY.exists() else shutil.which("age")
 
 
-Rounds = dict[str, list[float]]
-"""Bytes a second of each contender, by round."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Bytes a second in one round: by the clock, and of one core, whoever's thread used it."""
+
+    clock: float
+    core: float
+
+
+Rounds = dict[str, list[Rate]]
+"""The rounds of each contender."""
+
+
+def _core_seconds() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def timed(seal: Callable[[], None]) -> Rate:
+    """One round of one contender."""
+    begun, used = time.perf_counter(), _core_seconds()
+    seal()
+    clock, core = time.perf_counter() - begun, _core_seconds() - used
+    return Rate(SIZE / clock, SIZE / max(core, 0.001))
 
 
 def measure(contenders: Contenders, what: str, rounds: int) -> Rounds:
@@ -149,24 +181,43 @@ def measure(contenders: Contenders, what: str, rounds: int) -> Rounds:
     for number in range(rounds + 1):
         for name, seal in everybody.items():
             contenders.clear()
-            begun = time.perf_counter()
-            seal()
+            rate = timed(seal)
             if number:
-                rates[name].append(SIZE / (time.perf_counter() - begun))
+                rates[name].append(rate)
     return rates
 
 
-def ratio(rates: Rounds, name: str, to: str) -> float:
+def ratio(rates: Rounds, name: str, to: str, of: Callable[[Rate], float]) -> float:
     """The median of the rounds' ratios: what slows a round slows both."""
-    return median(one / other for one, other in zip(rates[name], rates[to], strict=True))
+    pairs = zip(rates[name], rates[to], strict=True)
+    return median(of(one) / of(other) for one, other in pairs)
+
+
+def by_clock(rate: Rate) -> float:
+    """Bytes a second."""
+    return rate.clock
+
+
+def by_core(rate: Rate) -> float:
+    """Bytes a second of one core."""
+    return rate.core
 
 
 def show(what: str, rates: Rounds) -> None:
     """A table, the first of them the measure of the others."""
     first = next(iter(rates))
-    print(f"{what:36} {'MB/s':>8} {'ratio':>8}")
-    for name in rates:
-        print(f"  {name:34} {median(rates[name]) / 1e6:8,.0f} {ratio(rates, name, first):8.2f}")
+    print(f"{what:30} {'MB/s':>8} {'ratio':>6}   {'MB/s a core':>12} {'ratio':>6}")
+    for name, rounds in rates.items():
+        if name == START:
+            clock, core = (SIZE / median(map(of, rounds)) * 1e3 for of in (by_clock, by_core))
+            print(f"  {name:28} {clock:5,.1f} ms {'':6}   {core:9,.1f} ms")
+            continue
+        columns = [
+            (median(map(of, rounds)) / 1e6, ratio(rates, name, first, of))
+            for of in (by_clock, by_core)
+        ]
+        (clock, slower), (core, dearer) = columns
+        print(f"  {name:28} {clock:8,.0f} {slower:6.2f}   {core:12,.0f} {dearer:6.2f}")
 
 
 def main() -> int:
@@ -183,13 +234,13 @@ def main() -> int:
         rates = measure(contenders, MEMORY, ROUNDS)
         show(MEMORY, rates)
         show(FILES, measure(contenders, FILES, FILE_ROUNDS))
-    share = ratio(rates, OURS, BARE)
-    told = f"{share:.0%} of the bare cipher loop, at least {SHARE_OF_BARE:.0%}"
-    figures = {told: share >= SHARE_OF_BARE}
+    share, core = (ratio(rates, OURS, BARE, of) for of in (by_clock, by_core))
+    told = f"{share:.0%} of the bare cipher loop ({core:.0%} by the processor)"
+    figures = {f"{told}, at least {SHARE_OF_BARE:.0%}": share >= SHARE_OF_BARE}
     if tool is not None:
-        times = ratio(rates, OURS, TOOL)
-        told = f"{times:.1f} x the age tool, at least {TIMES_THE_TOOL:g}"
-        figures[told] = times >= TIMES_THE_TOOL
+        times, core = (ratio(rates, OURS, TOOL, of) for of in (by_clock, by_core))
+        told = f"{times:.1f} x the age tool ({core:.1f} by the processor)"
+        figures[f"{told}, at least {TIMES_THE_TOOL:g}"] = times >= TIMES_THE_TOOL
     for told, reached in figures.items():
         print(f"{'reached' if reached else 'MISSED ':8} {told}")
     return 0 if len(figures) == 2 and all(figures.values()) else 1

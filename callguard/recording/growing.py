@@ -273,7 +273,7 @@ class GrowingPayload:
             nonce = age.new_nonce()
             writer.write(nonce)
             self._digest = hashlib.sha256(nonce)
-        self._chunks = chunks
+        self._chunks, self._in_doubt = chunks, False
         self._sealer = age.PayloadSealer(self._key(), nonce, start_index=chunks)
         if entry is not None:
             self._release(entry)
@@ -286,7 +286,6 @@ class GrowingPayload:
             tail = writer.read(durable, writer.size - durable)
             writer.truncate(durable)
             writer.write(tail)
-        self._in_doubt = False
 
     def _whole(self, writer: ObjectWriter, entry: SpoolEntry | None, chunks: int) -> int:
         """How many of the chunks are whole: those at the end that do not open were not durable at a

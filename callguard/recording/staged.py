@@ -141,10 +141,11 @@ class StagedStore:
     async def run(self) -> None:
         """Carries for ever."""
         # Threads of their own: a slow bucket must not take those that others wait for.
-        threads = ThreadPoolExecutor(TRANSFERS + 1, thread_name_prefix="bucket")
+        threads = ThreadPoolExecutor(TRANSFERS + 2, thread_name_prefix="bucket")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch(threads))
+                group.create_task(self._keep_tidy(threads))
                 for _ in range(TRANSFERS):
                     group.create_task(self._work(threads))
         finally:
@@ -186,6 +187,10 @@ class StagedStore:
                 log.error("waiting_objects_not_listed", reason=str(error))
             if self._due:
                 self._woken.set()
+            await asyncio.sleep(LOOK_S)
+
+    async def _keep_tidy(self, threads: ThreadPoolExecutor) -> None:
+        while True:
             if self._retries.may(_TIDYING, self._clock.monotonic()):
                 await self._try(threads, _TIDYING, self.tidy)
             await asyncio.sleep(LOOK_S)
@@ -216,10 +221,11 @@ class StagedStore:
     async def _try(self, threads: ThreadPoolExecutor, what: str, step: Callable[[], None]) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(threads, step)
-        except ObjectStoreError as error:
+        except Exception as error:  # one that cannot be stored holds up no other
+            reason = str(error) or type(error).__name__
             again = self._retries.failed(
-                what, str(error), self._clock.now(), self._clock.monotonic(), random.random()
+                what, reason, self._clock.now(), self._clock.monotonic(), random.random()
             )
-            log.warning("not_stored", object=what, reason=str(error), again_in_s=round(again, 1))
+            log.warning("not_stored", object=what, reason=reason, again_in_s=round(again, 1))
         else:
             self._retries.succeeded(what)

@@ -45,8 +45,11 @@ log = structlog.get_logger(__name__)
 ROWS = 1_000
 """Most rows that one transaction deletes, so that no call waits long for its own."""
 
-RECORDINGS = 500
-"""Most recordings that one line-up in the ledger and one transaction take."""
+RECORDINGS = 1_000
+"""Most recordings that one sync of the ledger and one transaction take."""
+
+PAYLOADS = 5_000
+"""Most payloads that are removed at once: a store may sync each of its folders once a time."""
 
 TABLES: dict[str, Table] = {
     "call_record": call_records,
@@ -203,7 +206,9 @@ async def finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> int
         names = {object_id for _, object_id, _ in begun}
         names.update(payload for _, _, payload in begun if payload)
         await asyncio.to_thread(store.delete, sorted(names))
-        await write(partial(end_erasures, begun=begun, at=clock.now()))
+        for start in range(0, len(begun), RECORDINGS):
+            some = begun[start : start + RECORDINGS]
+            await write(partial(end_erasures, begun=some, at=clock.now()))
         count += len(begun)
     return count
 
@@ -216,7 +221,7 @@ def _begun_erasures(connection: Connection) -> list[Begun]:
     rows = connection.execute(
         select(erasures.c.data_class, erasures.c.object_id, erasures.c.payload)
         .where(erasures.c.done_at.is_(None), erasures.c.data_class.in_((RECORDING, DELIVERED)))
-        .limit(RECORDINGS)
+        .limit(PAYLOADS)
     )
     return [(row.data_class, row.object_id, row.payload) for row in rows]
 

@@ -2,20 +2,19 @@
 
 import random
 import shutil
-import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from callguard.config import Settings
 from callguard.recording import age
 from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import open_tenant_identity
 from callguard.recording.payload import open_stream
-from callguard.storage.schema import recordings, tenant_keys
+from callguard.storage.schema import holds, recordings, tenant_keys
 from tests.cli.conftest import CommandLine
 from tests.cli.recorded import kept, log_of, record, store_of
 from tests.recording.vault import AUDIO, CALL, hold
@@ -193,9 +192,8 @@ def test_what_is_asked_wrongly_erases_nothing(acme: CommandLine) -> None:
         held = hold(database, datetime.now(UTC), call_id=CALL)
     acme("recording", "erase", name, *ERASE).refused(f"hold {held} is on it")
     acme("recording", "erase", "--call", CALL, *ERASE).refused(f"hold {held} is on it")
-    with sqlite3.connect(acme.data / "callguard.db") as database:
-        database.execute("UPDATE holds SET released_at = 1")
-    database.close()
+    with kept(acme) as database, database.writing() as connection:
+        connection.execute(update(holds).values(released_at=datetime.now(UTC)))
     acme("recording", "erase", "nothing", *ERASE).refused("there is no recording nothing")
     acme("recording", "erase", name, "--reason", " ", "--yes").refused("needs a reason")
     acme("recording", "erase", *ERASE).refused("name one recording, or a call")

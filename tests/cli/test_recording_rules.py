@@ -9,7 +9,7 @@ import pytest
 from callguard.storage.schema import audit
 from tests.cli.conftest import CommandLine, Said
 from tests.cli.recorded import change, kept, log_of, record, store_of
-from tests.recording.vault import AUDIO, hold, logged, restrict
+from tests.recording.vault import AUDIO, SUBJECT, hold, logged, restrict
 
 
 def export(callguard: CommandLine, name: str, *more: str) -> Said:
@@ -89,8 +89,17 @@ def test_a_restricted_subjects_recording_is_read_on_a_ground_only(acme: CommandL
     assert acme("recording", "verify", name).code == 0
 
 
-def test_where_nobody_can_tell_whose_voice_it_is_a_ground_is_needed(acme: CommandLine) -> None:
-    name = record(acme, subject=None)
+@pytest.mark.parametrize("known", [None, '{"restricted_since": "one day"}', "no JSON"])
+def test_where_nobody_can_tell_whose_voice_it_is_a_ground_is_needed(
+    acme: CommandLine, known: str | None
+) -> None:
+    name = record(acme, subject=SUBJECT if known else None)
+    with kept(acme) as database, database.writing() as connection:
+        if known:
+            connection.exec_driver_sql(
+                "INSERT INTO contacts (tenant_id, subject, known, updated_at) VALUES (?, ?, ?, 0)",
+                ("acme", SUBJECT, known),
+            )
     export(acme, name).refused("it cannot be told whose voice it is")
     assert export(acme, name, "--ground", "consent").code == 0
     assert last(acme)[1]["restricted"] == "not known"

@@ -58,6 +58,9 @@ port = {web}
 folder = "{spool}"
 reserve_bytes = 1048576
 
+[objects]
+reserve_bytes = 1048576
+
 [limits]
 watchdog_s = {watchdog}
 """

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.lab
 
 LONG = float(os.environ.get("CALLGUARD_LONG", "0"))
 SPEED = LONG or 8.0
-SECONDS = 600.0 if LONG else 160.0
+SECONDS = 600.0 if LONG else 112.0
 MOST = 128 * 1024
 """Bytes of a recording in progress that may lie in the clear at any moment."""
 
@@ -113,7 +113,7 @@ def test_the_whole_talk_is_sealed(course: Course) -> None:
     (samples,) = course.wav.samples
 
     assert (course.row["state"], course.row["missing_bytes"]) == ("sealed", None)
-    assert course.wav.seconds == pytest.approx(SECONDS, abs=1.0)
+    assert course.wav.seconds == pytest.approx(SECONDS, rel=0.02)
     for tone in (AGENT, PARTY):
         heard = sum(end - begun for begun, end in audio.heard(samples, audio.RATE, tone))
         assert heard > 0.95 * course.wav.seconds

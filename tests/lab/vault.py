@@ -180,18 +180,31 @@ class Control:
         clipped: Samples = whole.clip(-32768, 32767).astype(np.int16)
         return clipped
 
-    def mix_with(self, part: Samples, *, nearly: int = 0) -> Samples | None:
-        """The stretch of the mix that is where `part` is in its own: None if there is none.
+    def share_of(self, ours: Samples, *, nearly: int = 0) -> float:
+        """How much of a recording of both is here sample for sample, or `nearly`, looked up by
+        half seconds: a busy machine drops a frame of one recording and not of another."""
+        mixes = [self.mixed(skew * FRAME) for skew in sorted(range(-_SKEW, _SKEW + 1), key=abs)]
+        return _share(ours, mixes, nearly)
 
-        Two recordings of one channel that begin at different moments may pair the frames of the
-        two sides differently.
-        """
-        for frames in sorted(range(-_SKEW, _SKEW + 1), key=abs):
-            whole = self.mixed(frames * FRAME)
-            with contextlib.suppress(ValueError):
-                at = offset_in(part, whole, nearly=nearly)
-                return whole[max(0, at) : at + len(part)]
-        return None
+
+def share_of(side: Samples, control: Samples) -> float:
+    """The same of one side by itself."""
+    return _share(side, [control], 0)
+
+
+def _share(ours: Samples, wholes: Sequence[Samples], nearly: int) -> float:
+    size = audio.RATE // 2
+    blocks = [ours[at : at + size] for at in range(0, len(ours) - size + 1, size)]
+    return sum(any(_has(whole, each, nearly) for whole in wholes) for each in blocks) / len(blocks)
+
+
+def _has(whole: Samples, block: Samples, nearly: int) -> bool:
+    with contextlib.suppress(ValueError):
+        at = offset_in(block, whole, nearly=nearly)
+        there = whole[max(0, at) : at + len(block)].astype(np.int32)
+        if len(there) == len(block):
+            return bool(np.abs(there - block).max() <= nearly)
+    return False
 
 
 def offset_in(part: Samples, whole: Samples, *, nearly: int = 0) -> int:

@@ -37,7 +37,10 @@ def _faults(good: str, prefix: str, data: bytes) -> Iterator[tuple[str, KeyFault
     yield "letters exchanged", (good, swapped, "checksum")
     yield "letter missing", (good, good[:-1], "checksum")
     yield "letter more", (good, good + good[-1], "checksum")
-    yield "mixed case", (good, good[0].swapcase() + good[1:], "case are mixed")
+    yield "mixed case in the prefix", (good, good[0].swapcase() + good[1:], "case are mixed")
+    other = next(place for place in range(at, len(good)) if good[place].isalpha())
+    mixed = good[:other] + good[other].swapcase() + good[other + 1 :]
+    yield "mixed case in the data", (good, mixed, "case are mixed")
     yield "other case", (good, good.swapcase(), "unknown kind")
     foreign = good[:-8] + ("B" if good.isupper() else "b") + good[-7:]
     yield "letter outside the alphabet", (good, foreign, "outside the Bech32")

@@ -253,6 +253,42 @@ def test_where_syncing_fails_nothing_is_released_and_it_is_sealed_again(
     assert opened(call.close()) == call.wanted
 
 
+def test_where_syncing_goes_on_failing_what_was_written_is_never_taken_for_durable(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call.speak(2 * CHUNK)
+    with monkeypatch.context() as patch:
+
+        def full(_: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        patch.setattr(os, "fdatasync", full)
+        for _ in range(3):
+            with pytest.raises(ObjectStoreError):
+                call.payload.advance()
+    call.watched.steps.clear()
+    call.payload.advance()
+    assert call.watched.steps[:5] == ["truncated", "write", "written", "sync", "synced"]
+    assert opened(call.close()) == call.wanted
+
+
+def test_a_whole_payload_that_could_not_be_committed_is_written_again(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call.speak(CHUNK + 99)
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.FolderWriter, "commit", failing_commit)
+        with pytest.raises(ObjectStoreError, match="commit"):
+            call.close()
+    call.watched.steps.clear()
+    assert opened(call.close()) == call.wanted
+    assert call.watched.steps[:3] == ["truncated", "write", "written"]
+
+
+def failing_commit(_: objects.FolderWriter) -> None:
+    raise ObjectStoreError("cannot commit")
+
+
 def test_what_could_not_be_released_is_later(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     call.speak(2 * CHUNK)
     with monkeypatch.context() as patch:

@@ -214,6 +214,30 @@ def test_after_a_failed_sync_nothing_is_believed(
     assert store.parts() == []
 
 
+def test_what_is_durable_is_not_synced_again(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[object] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    monkeypatch.setattr(objects, "sync_folder", synced.append)
+    with store.writer(NAME) as writer:
+        writer.write(b"x")
+    assert synced == [store.parts_folder]
+    with store.writer(NAME, resume=True) as writer:
+        writer.sync()  # who wrote it may have been killed before it was durable
+        writer.sync()
+        assert len(synced) == 2
+        writer.write(b"y")
+        writer.sync()
+        writer.truncate(0)
+        writer.sync()
+        writer.sync()
+        assert len(synced) == 4
+        writer.commit()
+    # Then the folders alone: of the object's folder, where that is new; of the object; of the part.
+    assert synced[4:] == [store.objects_folder, store.path(NAME).parent, store.parts_folder]
+
+
 def test_a_write_that_cannot_be_undone_puts_the_part_in_doubt(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,7 +135,7 @@ def test_a_reader_holds_a_few_chunks_at_a_time() -> None:
         WavFormat(channels=2),
         WavFormat(rate=16000),
         WavFormat("ulaw"),
-        WavFormat("alaw"),
+        WavFormat("alaw", channels=2),
     ],
 )
 def test_the_wav_says_how_long_it_is_and_is_otherwise_as_sealed(form: WavFormat) -> None:
@@ -153,7 +153,7 @@ def test_the_wav_says_how_long_it_is_and_is_otherwise_as_sealed(form: WavFormat)
         with wave.open(io.BytesIO(served)) as opened:
             assert opened.getnframes() == len(audio) // form.frame_bytes
     else:
-        assert int.from_bytes(served[46:50], "little") == len(audio)
+        assert int.from_bytes(served[46:50], "little") == len(audio) // form.frame_bytes
     for start, stop in ((0, 3), (3, 50), (40, 60), (ahead, ahead + 1)):
         assert read(plain, start, stop) == served[start:stop]
     as_sealed = PlainRecording(payload_in(store, row), FILE_KEY, as_sealed=True)

@@ -15,8 +15,8 @@ from tests.clock import HandClock
 from tests.recording.keyed_rows import add_keyed, keys_of, means, opened, put
 
 KILLS = int(os.environ.get("CALLGUARD_KILLS", "2"))
-COUNT = 300
-LONGEST_S = 0.35
+COUNT = 200
+LONGEST_S = 0.25
 ROOT = Path(__file__).parents[2]
 
 

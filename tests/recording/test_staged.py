@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -337,7 +338,7 @@ def test_a_piece_is_never_in_memory_as_a_whole(
 
 
 @asynccontextmanager
-async def running(store: StagedStore, monkeypatch: pytest.MonkeyPatch) -> "Iterator[None]":  # type: ignore[misc]
+async def running(store: StagedStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(staged, "LOOK_S", 0.01)
     task = asyncio.create_task(store.run())
     try:
@@ -370,6 +371,10 @@ async def test_what_is_stored_goes_up_by_itself(
     assert bucket.closed
 
 
+def told(store: StagedStore) -> str:
+    return store.alarm or ""
+
+
 async def test_a_store_that_is_down_is_told_and_what_waits_is_bounded(
     store: StagedStore, clock: HandClock, bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,24 +382,36 @@ async def test_a_store_that_is_down_is_told_and_what_waits_is_bounded(
     store.put(NAME, [LONG])
     async with running(store, monkeypatch):
         await until(lambda: bucket.asked)
-        assert store.alarm is None
+        assert not told(store)
         await asyncio.sleep(0.05)
         asked = len(bucket.asked)
         assert asked <= staged.TRANSFERS + 2  # nobody asks again before it is time
         clock.advance(60)
-        await until(lambda: store.alarm)
-        assert store.alarm is not None
-        assert store.alarm.startswith("recordings are not stored since 2026-11-20 12:00 UTC: ")
-        assert store.alarm.endswith("no answer; 0.0 MB wait for the bucket")
+        await until(lambda: told(store))
+        assert told(store).startswith("recordings are not stored since 2026-11-20 12:00 UTC: ")
+        assert told(store).endswith("no answer; 0.0 MB wait for the bucket")
         assert store.has_room()
         store.put("more", [bytes(100)])
         await until(lambda: not store.has_room())
-        assert store.alarm.endswith("wait for the bucket: nothing more is recorded")
+        assert told(store).endswith("wait for the bucket: nothing more is recorded")
         bucket.faults = []
         clock.advance(60)
         await until(lambda: len(bucket.objects) == 2)
         await until(store.has_room)
-        await until(lambda: store.alarm is None)
+        await until(lambda: not told(store))
+
+
+async def test_a_bucket_that_hangs_holds_up_neither_the_watch_nor_the_end(
+    store: StagedStore, bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(bucket, "_request", lambda *_: let_go.wait(10) and None)
+    monkeypatch.setattr(bucket, "close", let_go.set)
+    for number in range(2 * staged.TRANSFERS):
+        store.put(f"waiting-{number}", [LONG])
+    async with running(store, monkeypatch):
+        await until(lambda: not store.has_room())
+    assert let_go.is_set()
 
 
 async def test_one_object_that_cannot_be_stored_holds_up_no_other(
@@ -405,7 +422,7 @@ async def test_one_object_that_cannot_be_stored_holds_up_no_other(
 
     def begin(name: str) -> str:
         if name == "a-poisoned-one":
-            raise BucketError("the bucket refuses it")
+            raise RuntimeError("the bucket refuses it")
         return whole(name)
 
     monkeypatch.setattr(bucket, "begin", begin)
@@ -414,9 +431,8 @@ async def test_one_object_that_cannot_be_stored_holds_up_no_other(
             store.put(f"good-{number}", [LONG])
             clock.advance(60)
             await until(lambda: f"good-{number}" in bucket.objects)  # noqa: B023
-        await until(lambda: store.alarm)
-        assert store.alarm is not None
-        assert "the bucket refuses it" in store.alarm
+        await until(lambda: told(store))
+        assert "the bucket refuses it" in told(store)
 
 
 def test_a_full_disk_is_told(tmp_path: Path, bucket: FakeBucket, clock: HandClock) -> None:
@@ -456,3 +472,66 @@ def test_a_real_store_gets_a_long_recording_while_it_runs(tmp_path: Path) -> Non
         assert store.delete([NAME, "short"]) == 1
         assert list(store.names()) == []
         bucket.close()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("step", range(7))
+def test_what_is_deleted_while_it_goes_up_never_appears(
+    store: StagedStore,
+    folder: FolderStore,
+    bucket: FakeBucket,
+    clock: HandClock,
+    step: int,
+    elsewhere: bool,
+) -> None:
+    """``elsewhere``: by another process, as the command line does."""
+    deleting = again(folder, bucket, clock) if elsewhere else store
+    store.put(NAME, [LONG])
+    bucket.meanwhile = [*[None] * step, lambda: deleting.delete([NAME])]
+    with suppress(BucketError):
+        store.carry(NAME)
+    if bucket.meanwhile:  # it was up before
+        deleting.delete([NAME])
+    assert not folder.exists(NAME)
+    assert bucket.objects == {}
+    store.tidy()
+    assert bucket.begun == {}
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_request_that_arrives_late_brings_nothing_back(
+    store: StagedStore, bucket: FakeBucket, step: int
+) -> None:
+    store.put(NAME, [LONG])
+    bucket.faults = [*[None] * 4, "late"]
+    with pytest.raises(BucketError):
+        store.carry(NAME)
+    (complete,) = bucket.late
+
+    def arrive() -> None:
+        with suppress(BucketError):
+            complete()
+
+    bucket.meanwhile = [*[None] * step, arrive]
+    store.delete([NAME])
+    arrive()
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize("step", range(7))
+def test_what_is_stored_anew_while_the_old_goes_up_is_what_stays(
+    store: StagedStore, folder: FolderStore, bucket: FakeBucket, step: int
+) -> None:
+    def anew() -> None:
+        store.delete([NAME])
+        store.put(NAME, [b"something else"])
+
+    store.put(NAME, [LONG])
+    bucket.meanwhile = [*[None] * step, anew]
+    with suppress(BucketError):
+        store.carry(NAME)
+    if not bucket.meanwhile:
+        assert store.read(NAME) == b"something else"
+        carry(store)
+        assert bucket.objects[NAME][0] == b"something else"
+        assert not folder.exists(NAME)

@@ -1,5 +1,6 @@
 """Whatever happens in whatever order: what was committed is there, what was deleted stays away."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -146,10 +147,10 @@ class Staged(RuleBasedStateMachine):
             assert self.bucket.objects[name][0] == content
             assert not FolderStore(Path(self.folder.name)).exists(name)
 
-    def step(self, faults: list[Fault | None], what: "object") -> bool:
+    def step(self, faults: list[Fault | None], what: Callable[[], object]) -> bool:
         self.bucket.faults = list(faults)
         try:
-            what()  # type: ignore[operator]
+            what()
         except ObjectStoreError:
             return False
         except Killed:
@@ -179,7 +180,7 @@ class Staged(RuleBasedStateMachine):
 
 
 Staged.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=30,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

@@ -44,4 +44,4 @@ def test_what_fails_is_told_with_its_first_moment_and_its_last_reason() -> None:
     retries.succeeded("a")
     assert len(retries.failing) == 1
     retries.only({"a"}, {"c"})
-    assert retries.failing == ()
+    assert not retries.failing

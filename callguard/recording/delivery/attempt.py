@@ -16,6 +16,7 @@ from callguard.recording.delivery.places import Place, PlaceError, read_place
 from callguard.recording.delivery.retrying import LONGEST_S, delay, is_stuck
 from callguard.recording.objects import ObjectStore
 from callguard.recording.reading import sealed_file
+from callguard.recording.tombstones import known_mark
 from callguard.storage.schema import deliveries, recordings, tenant_places
 
 ACTOR = "callguard"
@@ -45,7 +46,9 @@ def place_of(row: Row[tuple[object, ...]]) -> Place:
 
 def begin(connection: Connection, key: Key, now: datetime) -> Job | None:
     """Begins an attempt. None where nothing is to be sent any more; then the row says why. Raises
-    PlaceError where the place's settings cannot be read; the row is as it was."""
+    PlaceError where the place's settings cannot be read, LedgerError while it is not known what was
+    erased; the row is as it was."""
+    known_mark(connection)
     delivery = connection.execute(
         select(deliveries).where(_is(key), deliveries.c.state.in_(OPEN))
     ).one_or_none()

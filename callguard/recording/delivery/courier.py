@@ -10,7 +10,6 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -22,12 +21,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from callguard.clock import Clock
 from callguard.recording.delivery import attempt, due
 from callguard.recording.delivery.carriers import Carriers
-from callguard.recording.delivery.due import New, Next, Trouble
+from callguard.recording.delivery.due import New, Next
 from callguard.recording.delivery.giver import Giver
-from callguard.recording.delivery.parcel import Carrier, DeliveryError, OurFault
+from callguard.recording.delivery.parcel import Carrier, DeliveryError, OurFault, in_thread
 from callguard.recording.delivery.places import Place, PlaceError
-from callguard.recording.delivery.retrying import REST_S, delay
+from callguard.recording.delivery.resting import Rests
 from callguard.recording.objects import ObjectStore
+from callguard.retention.ledger import LedgerError
 from callguard.retention.schedule import expires_at
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0
 """Between two looks at what is due."""
+
+IDLE_S = 10.0
+"""The same where no tenant has a place, and nothing is left of one."""
 
 ALL_S = 600.0
 """Between two looks at all that is sealed; in between only at what was sealed since ``BACK``."""
@@ -56,14 +59,6 @@ SLOWEST = 16 * 1024
 
 LONGEST_S = 300.0
 """Seconds that an attempt may take besides."""
-
-
-@dataclass(slots=True)
-class _Rest:
-    """A place that failed, and until when it is left alone."""
-
-    failures: int
-    until: datetime
 
 
 class Courier:
@@ -91,7 +86,8 @@ class Courier:
         self._jitter = jitter
         self._under_way: dict[asyncio.Task[None], Next] = {}
         self._freed = asyncio.Event()
-        self._resting: dict[tuple[str, str], _Rest] = {}
+        self._any = True
+        self._rests = Rests(jitter)
         self._looked_at_all: float | None = None
         self._looked_at_alarms: float | None = None
         self._troubles: tuple[str, ...] = ()
@@ -119,8 +115,12 @@ class Courier:
 
     async def look(self) -> None:
         """Finds what is due, and begins as much of it as may go on at once."""
-        steps = (self._find, self._begin_some, self._giver.finish, self._see_alarms)
-        if all([await self._safely(step) for step in steps]):
+        steps = [self._see_whether_any, self._giver.finish]
+        done = [await self._safely(step) for step in steps]
+        if self._any:
+            steps = [self._find, self._begin_some, self._see_alarms]
+            done += [await self._safely(step) for step in steps]
+        if all(done):
             self.fault = self._giver.fault
 
     async def _safely(self, step: Callable[[], Awaitable[None]]) -> bool:
@@ -144,14 +144,15 @@ class Courier:
     async def _until_next_look(self) -> None:
         """Whatever ends makes room for the next."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_S):
+            async with asyncio.timeout(LOOK_S if self._any else IDLE_S):
                 while await self._freed.wait():
                     self._freed.clear()
                     await self._safely(self._begin_some)
 
+    async def _see_whether_any(self) -> None:
+        self._any = await self._read(due.is_any)
+
     async def _find(self) -> None:
-        if not await self._read(due.has_places):
-            return
         now, at = self._clock.now(), self._clock.monotonic()
         all_of_it = self._looked_at_all is None or at - self._looked_at_all >= ALL_S
         since = None if all_of_it else now - BACK
@@ -192,10 +193,9 @@ class Courier:
     def _left_alone(self, now: datetime) -> set[tuple[str, str]]:
         """Places that failed just now, and those where enough goes on already: one attempt at one
         that failed before, two at any other."""
-        far = now + timedelta(seconds=2 * REST_S)  # a clock that was set back
         busy = Counter(one.at for one in self._under_way.values() if one.state != "confirmed")
-        left = {at for at, rest in self._resting.items() if busy[at] or now < rest.until < far}
-        return left | {at for at, count in busy.items() if count >= AT_ONE_PLACE}
+        full = {at for at, count in busy.items() if count >= AT_ONE_PLACE}
+        return full | self._rests.left_alone(now, busy)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._under_way.pop(task, None)
@@ -216,12 +216,15 @@ class Courier:
         except PlaceError as error:
             await self._failed(one, str(error), hopeless=True)
             return
+        except LedgerError as error:
+            await self._failed(one, str(error), hopeless=False)
+            return
         if job is not None:
             await self._carry(one, job)
 
     async def _carry(self, one: Next, job: attempt.Job) -> None:
         try:
-            parcel = await asyncio.to_thread(attempt.pack, job, self._store)
+            parcel = await in_thread(attempt.pack, job, self._store)
             carrier = self._carrier_to(job.place)
             try:
                 async with asyncio.timeout(LONGEST_S + parcel.size / SLOWEST):
@@ -229,18 +232,18 @@ class Courier:
             except TimeoutError:
                 raise DeliveryError("it took too long") from None
         except OurFault as error:
-            await self._failed(one, str(error), hopeless=True)
+            await self._failed(one, str(error), hopeless=error.lasting)
             return
         except (DeliveryError, PlaceError) as error:
-            self._rest(one)
+            self._rests.failed(one.at, self._clock.now())
             await self._failed(one, str(error), hopeless=False)
             return
         except Exception as error:  # a library's surprise: no row may be stuck in "sending"
-            self._rest(one)
+            self._rests.failed(one.at, self._clock.now())
             reason = f"{type(error).__name__}: {one_line(error)}"
             await self._failed(one, reason, hopeless=False)
             return
-        self._resting.pop(one.at, None)
+        self._rests.worked(one.at)
         now = self._clock.now()
         await self._write(
             partial(attempt.succeed, job=job, parcel=parcel, receipt=receipt, now=now)
@@ -255,14 +258,6 @@ class Courier:
         )
         if receipt.confirmed and not job.place.keep:
             await self._giver.consider(one.recording)
-
-    def _rest(self, one: Next) -> None:
-        now, before = self._clock.now(), self._resting.get(one.at)
-        if before is not None and now < before.until:
-            return  # what was sent beside it failed for the same reason
-        failures = before.failures + 1 if before else 1
-        wait = delay(failures, self._jitter(), longest=REST_S)
-        self._resting[one.at] = _Rest(failures, now + wait)
 
     async def _failed(self, one: Next, reason: str, *, hopeless: bool) -> None:
         self.failures += 1
@@ -290,25 +285,10 @@ class Courier:
             return
         found = await self._read(partial(due.troubles, now=self._clock.now()))
         self._looked_at_alarms = at
-        self._troubles = tuple(line for one in found for line in in_words(one))
+        self._troubles = tuple(line for one in found for line in one.lines())
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         return await self._database.read(query, timeout=READ_S)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         return await self._journal.write(work, timeout=DURABLE_S)
-
-
-def in_words(trouble: Trouble) -> list[str]:
-    """The alarms about one place."""
-    where, lines = f"{trouble.tenant}: {trouble.place}", list[str]()
-    if trouble.stuck:
-        lines.append(
-            f"{where}: recordings that could not be delivered: {trouble.stuck}: {trouble.reason}"
-        )
-    if trouble.kept:
-        lines.append(
-            f"{where}: recordings that stay here, because the place took them without naming "
-            f"their SHA-256: {trouble.kept}"
-        )
-    return lines

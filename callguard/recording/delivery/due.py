@@ -1,11 +1,10 @@
 """Which deliveries are due, and which are stuck: found by query, never remembered. Synchronous."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, or_, select, tuple_
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import Connection, Select, and_, exists, func, insert, or_, select, tuple_
 
 from callguard.recording.delivery.retrying import LONGEST_S, STUCK_AFTER
 from callguard.storage.schema import deliveries, recordings, tenant_places
@@ -59,17 +58,36 @@ class Trouble:
     kept: int
     reason: str
 
+    def lines(self) -> list[str]:
+        """The alarms about it."""
+        where, lines = f"{self.tenant}: {self.place}", list[str]()
+        if self.stuck:
+            lines.append(
+                f"{where}: recordings that could not be delivered: {self.stuck}: {self.reason}"
+            )
+        if self.kept:
+            lines.append(
+                f"{where}: recordings that stay here, because the place took them without naming "
+                f"their SHA-256: {self.kept}"
+            )
+        return lines
 
-def has_places(connection: Connection) -> bool:
-    """Whether any tenant wishes anything delivered."""
-    return connection.execute(select(tenant_places.c.name).limit(1)).first() is not None
+
+def is_any(connection: Connection) -> bool:
+    """Whether any tenant has a place, or anything is left to be done of one that was removed."""
+    left = select(deliveries.c.place).where(deliveries.c.state.in_(OPEN))
+    return any(
+        connection.execute(query.limit(1)).first() is not None
+        for query in (select(tenant_places.c.name), left)
+    )
 
 
 def find_new(connection: Connection, now: datetime, since: datetime | None) -> list[New]:
     """Sealed recordings of tenants with places that have no row, sealed after the place was added;
     ``since`` leaves out those sealed before it."""
     wanted = [
-        recordings.c.state == "sealed",
+        # Hidden from the index on states, which nearly all recordings share: that on dates is used.
+        func.coalesce(recordings.c.state, "") == "sealed",
         or_(recordings.c.expires_at.is_(None), recordings.c.expires_at > now),
         ~exists().where(
             deliveries.c.recording_id == recordings.c.id,
@@ -164,28 +182,49 @@ def find_next(
 
 def troubles(connection: Connection, now: datetime) -> list[Trouble]:
     """What a person should look at, by tenant and place."""
-    late: ColumnElement[bool] = and_(
-        deliveries.c.state.in_(OPEN),
-        or_(deliveries.c.state == "stuck", deliveries.c.begun_at <= now - STUCK_AFTER),
-    )
-    kept = and_(deliveries.c.state == "sent", tenant_places.c.keep.is_(False))
-    rows = connection.execute(
+    found = {
+        (row.tenant_id, row.place): Trouble(row.tenant_id, row.place, row.many, 0, row.reason or "")
+        for row in connection.execute(_late(now))
+    }
+    if connection.execute(select(_NO_KEEP).limit(1)).first() is not None:
+        for row in connection.execute(_kept()):
+            key = row.tenant_id, row.place
+            stuck = found.get(key, Trouble(*key, 0, 0, ""))
+            found[key] = replace(stuck, kept=row.many)
+    return [found[key] for key in sorted(found)]
+
+
+_NO_KEEP = select(tenant_places).where(tenant_places.c.keep.is_(False)).subquery()
+
+
+def _late(now: datetime) -> Select[tuple[str, str, int, str | None]]:
+    return (
         select(
             deliveries.c.tenant_id,
             deliveries.c.place,
-            func.sum(case((late, 1), else_=0)),
-            func.sum(case((kept, 1), else_=0)),
-            func.max(case((late, deliveries.c.reason), else_=None)),
+            func.count().label("many"),
+            func.max(deliveries.c.reason).label("reason"),
         )
+        .where(
+            deliveries.c.state.in_(OPEN),
+            or_(deliveries.c.state == "stuck", deliveries.c.begun_at <= now - STUCK_AFTER),
+        )
+        .group_by(deliveries.c.tenant_id, deliveries.c.place)
+    )
+
+
+def _kept() -> Select[tuple[str, str, int]]:
+    """Sent, and never confirmed, to a place that wishes nothing kept: still here."""
+    return (
+        select(deliveries.c.tenant_id, deliveries.c.place, func.count().label("many"))
         .join(
-            tenant_places,
+            _NO_KEEP,
             and_(
-                tenant_places.c.tenant_id == deliveries.c.tenant_id,
-                tenant_places.c.name == deliveries.c.place,
+                _NO_KEEP.c.tenant_id == deliveries.c.tenant_id,
+                _NO_KEEP.c.name == deliveries.c.place,
             ),
         )
-        .where(or_(late, kept))
+        .join(recordings, recordings.c.id == deliveries.c.recording_id)
+        .where(deliveries.c.state == "sent", recordings.c.state == "sealed")
         .group_by(deliveries.c.tenant_id, deliveries.c.place)
-        .order_by(deliveries.c.tenant_id, deliveries.c.place)
     )
-    return [Trouble(*row[:4], row[4] or "") for row in rows]

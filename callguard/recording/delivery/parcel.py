@@ -8,13 +8,18 @@ import socket
 import ssl
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import ParamSpec, Protocol, TypeVar
 
 from callguard.recording.age import AgeError
-from callguard.recording.objects import ObjectStoreError
+from callguard.recording.objects import ObjectMissing, ObjectStoreError
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="deliver")
 
 ANSWER = 200
 """Characters that are kept of what a place answers."""
@@ -25,8 +30,12 @@ class DeliveryError(RuntimeError):
 
 
 class OurFault(DeliveryError):  # noqa: N818 - whose fault it is, not what kind of error
-    """What failed lies here, not at the place: the recording cannot be read, a secret is missing,
-    or it is more than the place can ever take."""
+    """What failed lies here, not at the place. ``lasting`` is what no other attempt will mend: the
+    recording is not what was sealed, or it is more than the place can ever take."""
+
+    def __init__(self, line: str, *, lasting: bool = True) -> None:
+        super().__init__(line)
+        self.lasting = lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class Parcel:
         """The file, read in threads. Raises DeliveryError where it is not, to the last byte, what
         was weighed: then the last piece is held back, so that nobody takes it for whole."""
         digest, pieces, held = hashlib.sha256(), self.read(), b""
-        while piece := await asyncio.to_thread(_next, pieces):
+        while piece := await in_thread(_next, pieces):
             digest.update(piece)
             if held:
                 yield held
@@ -128,6 +137,12 @@ class Carrier(Protocol):
         ...
 
 
+async def in_thread(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Runs in a thread of the deliveries' own: a store that hangs must keep nobody else waiting."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, partial(work, *given, **named))
+
+
 def weigh(read: Callable[[], Iterator[bytes]]) -> tuple[int, str]:
     """Bytes and SHA-256. In a thread. Raises OurFault."""
     size, digest, pieces = 0, hashlib.sha256(), read()
@@ -141,8 +156,10 @@ def _next(pieces: Iterator[bytes]) -> bytes:
     """Empty at the end."""
     try:
         return next(pieces, b"")
-    except (AgeError, ObjectStoreError) as error:
+    except (AgeError, ObjectMissing) as error:
         raise OurFault(said(error)) from None
+    except ObjectStoreError as error:
+        raise OurFault(said(error), lasting=False) from None
 
 
 def why(error: OSError) -> str:

@@ -12,6 +12,8 @@ from callguard.recording.delivery import attempt, store
 from callguard.recording.delivery.courier import AT_ONE_PLACE
 from callguard.recording.delivery.parcel import Parcel, Receipt
 from callguard.recording.delivery.retrying import STUCK_AFTER
+from callguard.recording.objects import ObjectStoreError
+from callguard.recording.tombstones import set_mark
 from callguard.storage.schema import audit, deliveries, recordings
 from tests.databases import add_tenant
 from tests.recording.delivery.house import Deliveries, Far, broken
@@ -237,6 +239,52 @@ async def test_a_payload_that_is_not_what_was_sealed_is_not_sent_and_is_told_at_
     assert house.courier.alarms[0].startswith("acme: theirs: recordings that could not be")
 
 
+async def test_a_store_that_is_down_is_waited_for_as_a_place_is(
+    house: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> bytes:
+        raise ObjectStoreError("the store is away")
+
+    house.place()
+    house.sealed()
+    with monkeypatch.context() as patch:
+        patch.setattr(house.store, "read", away)
+        await house.deliver()
+    row = house.delivery()
+    assert (row.state, row.reason) == ("waiting", "the store is away")
+    house.clock.advance(5)
+    await house.deliver()
+    assert house.delivery().state == "confirmed"
+
+
+async def test_nothing_is_sent_while_it_is_not_known_what_was_erased(house: Deliveries) -> None:
+    far = house.place()
+    house.sealed()
+    with house.database.writing() as connection:
+        set_mark(connection, None, "the ledger is damaged")
+    await house.deliver()
+    assert (far.tries, house.delivery().state) == (0, "waiting")
+    assert house.delivery().reason == "the ledger is damaged"
+    with house.database.writing() as connection:
+        set_mark(connection, None)
+    house.clock.advance(3600)
+    await house.deliver()
+    assert house.delivery().state == "confirmed"
+
+
+async def test_without_places_it_is_looked_for_seldom(house: Deliveries) -> None:
+    idle = []
+    for _ in range(2):
+        await house.deliver()
+        idle.append(not house.courier._any)
+        house.place(f"place{len(idle)}")
+    assert idle == [True, False]
+    house.place()
+    house.sealed()
+    await house.deliver()
+    assert house.delivery().state == "confirmed"
+
+
 async def test_one_place_that_is_down_keeps_no_other_waiting(house: Deliveries) -> None:
     down, up = house.place("down"), house.place("up")
     down.fault = broken()
@@ -301,6 +349,10 @@ async def test_a_place_that_was_removed_gets_nothing_more(house: Deliveries) -> 
     again.fault = None
     house.clock.advance(HOUR)
     await house.deliver()
+    # Nor by a row that somebody else left open: it is of the place before.
+    house.change(deliveries, state="waiting", next_at=house.clock.now())
+    await house.deliver()
+    assert house.delivery().state == "closed"
     assert again.holds == {}
 
 
