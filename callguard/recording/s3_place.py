@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import ssl
-import stat
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from callguard.config import S3
+from callguard.loopback import is_loopback
 from callguard.recording.objects import ObjectStoreError
 from callguard.recording.s3_signature import Credentials
+from callguard.secret_file import SecretFileError, read_table
 
-_CREDENTIALS_BYTES = 64 * 1024
-_SECRETS = {"access_key_id", "secret_access_key", "session_token"}
+SECRETS = ("access_key_id", "secret_access_key")
+"""The keys that a file of credentials has."""
+
+SESSION = ("session_token",)
+"""What it may have as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def place_of(s3: S3) -> Place:
     openly."""
     endpoint = (s3.endpoint or f"https://s3.{s3.region}.amazonaws.com").rstrip("/")
     scheme, _, host = endpoint.partition("://")
-    if scheme != "https" and not _is_loopback(urlsplit(endpoint).hostname):
+    if scheme != "https" and not is_loopback(urlsplit(endpoint).hostname or ""):
         raise ObjectStoreError(
             f"objects.s3.endpoint {endpoint} must begin with https:// (http:// is for this machine)"
         )
@@ -52,29 +53,11 @@ def place_of(s3: S3) -> Place:
 
 def load_credentials(file: Path) -> Credentials:
     """Read the file. Raises ObjectStoreError, also when others could have read it."""
-    told = f"credentials file {file}"
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as opened:
-            _check(os.fstat(descriptor), told)
-            text = opened.read(_CREDENTIALS_BYTES).decode()
-        values = tomllib.loads(text)
-    except OSError as error:
-        raise ObjectStoreError(f"cannot read {told}: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        # Without the parser's words, which may quote the file.
-        raise ObjectStoreError(f"{told} is not TOML") from None
-    if unknown := sorted(set(values) - _SECRETS):
-        raise ObjectStoreError(f"{told} has an unknown key: {unknown[0][:40]!r}")
-    for key in sorted(_SECRETS):
-        value = values.get(key, "" if key == "session_token" else None)
-        if not isinstance(value, str) or (key != "session_token" and not value):
-            raise ObjectStoreError(f"{told} needs {key}, a text")
-        if not value.isascii() or not value.isprintable():
-            raise ObjectStoreError(f"{told}: {key} has a character that no key has")
-    return Credentials(
-        values["access_key_id"], values["secret_access_key"], values.get("session_token") or None
-    )
+        keys = read_table(file, "credentials file", SECRETS, SESSION)
+    except SecretFileError as error:
+        raise ObjectStoreError(str(error)) from None
+    return Credentials(keys["access_key_id"], keys["secret_access_key"], keys.get("session_token"))
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -90,22 +73,3 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
             reason = error.strerror or "it holds no certificate"
             raise ObjectStoreError(f"cannot use objects.s3.ca_file {ca_file}: {reason}") from None
     return context
-
-
-def _check(status: os.stat_result, told: str) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise ObjectStoreError(f"{told} is not a regular file")
-    if status.st_uid not in (0, os.geteuid()):
-        raise ObjectStoreError(f"{told} belongs to another user")
-    mode = stat.S_IMODE(status.st_mode)
-    if mode not in (0o400, 0o600):
-        raise ObjectStoreError(f"{told} has mode {mode:04o}; it must be 0600 or 0400")
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 from callguard.config import Vault
 from callguard.loopback import is_loopback
 from callguard.recording.keys import KeyStoreError, UnwrapError
-from callguard.secret_file import SecretFileError, read_secret
+from callguard.secret_file import SecretFileError, read_line
 
 PREFIX = b"CGV1"
 """Before the ciphertext, so that it is told from what a master key wrapped."""
@@ -131,15 +131,12 @@ class TransitWrapper:
         """Read anew each time: whoever renews it writes the file."""
         file = self._settings.token_file
         try:
-            token = read_secret(file, "the vault's token", limit=_TOKEN_LIMIT)
-            text = token.decode("ascii").strip()
+            token = read_line(file, "the vault's token", limit=_TOKEN_LIMIT)
         except SecretFileError as error:
             raise KeyStoreError(str(error)) from None
-        except UnicodeDecodeError:
-            text = ""
-        if not text or not text.isprintable() or " " in text:
-            raise KeyStoreError(f"the vault's token {file} is no token")
-        return text
+        if " " in token:
+            raise KeyStoreError(f"the vault's token {file} has more than one word")
+        return token
 
     def _name(self) -> str:
         return f"the vault {self._host}"

@@ -21,7 +21,10 @@ pytestmark = pytest.mark.lab
 MONO, STEREO, ULAW = 1, 2, 4
 """Tenants, by how their recordings are coded."""
 SPEED = 4.0
-KILLS = 4
+KILLS = 3
+APART_S = 0.3
+LATE_S = 4.0
+"""By then on every recording there is nothing but the voice."""
 SILENT = b"\xff" * FRAME
 
 
@@ -89,18 +92,18 @@ class Cut:
 
 @pytest.fixture(scope="module")
 def cut(vault: Vault) -> list[Cut]:
-    """Calls that began one after the other, so that each is at another place in its chunk. The
-    party alone speaks, and what is on a recording tells to the sample how far it goes."""
+    """Calls whose talk began one after the other, so that each is at another place in its chunk.
+    The party alone speaks then, and what is on a recording tells to the sample how far it goes."""
     voice = speech(31, PARTY, 60)
     heard = audio.from_mulaw(voice)
     tenants = (MONO, MONO, STEREO, ULAW)
     numbers = [new_number() for _ in tenants]
-    talks, speed = [], 2.5
-    for tenant, number in zip(tenants, numbers, strict=True):
-        ((agent, party),) = vault.connect((tenant, number))
+    talks = []
+    for agent, party in vault.connect(*zip(tenants, numbers, strict=True)):
         parts = [(agent, SILENT * (len(voice) // FRAME)), (party, voice)]
-        talks.append(Hurry(parts, speed=speed))
+        talks.append(Hurry(parts, speed=2.5))
         talks[-1].__enter__()
+        time.sleep(APART_S)
     talks[-1].until(11.0)
     vault.callguard.kill()
     vault.pbx.kill()
@@ -116,7 +119,8 @@ def cut(vault: Vault) -> list[Cut]:
         row = vault.closed(number)
         wav = vault.guarded.opened(row)
         samples = wav.samples[0]
-        at = offset_in(samples[audio.RATE :], heard) - audio.RATE
+        late = round(LATE_S * audio.RATE)
+        at = offset_in(samples[late:], heard) - late
         found.append(Cut(row, wav, seconds, (at + len(samples)) / audio.RATE))
     return found
 

@@ -119,7 +119,7 @@ def test_what_is_no_secret_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     with pytest.raises(PlaceError, match="No such file"):
         read_secret(file)
-    with pytest.raises(PlaceError, match="is not a file"):
+    with pytest.raises(PlaceError, match="is not a regular file"):
         read_secret(Path("/dev/null"))
     for text in (b"", b"two\nlines", b"\xff", b"x" * 70_000):
         file.write_bytes(text)
