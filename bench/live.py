@@ -34,9 +34,9 @@ from callguard.config import Settings
 from callguard.recording import age
 from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import MasterKey, generate_tenant_identity
-from callguard.recording.objects import FolderStore
 from callguard.recording.recorder import Recorder
 from callguard.recording.spool import Spool
+from callguard.recording.store.folder import FolderStore
 from callguard.recording.wav import WavFormat
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal

@@ -25,9 +25,9 @@ from callguard.recording import age
 from callguard.recording.keyring import Keyring
 from callguard.recording.keys import MasterKey, generate_tenant_identity
 from callguard.recording.recipients import digest_of
-from callguard.recording.rewrap import Means
-from callguard.recording.rewrapping import Rewrapper
-from callguard.recording.rotation import open_identities, rotate
+from callguard.recording.rekeying.rewrap import Means
+from callguard.recording.rekeying.rewrapping import Rewrapper
+from callguard.recording.rekeying.rotation import open_identities, rotate
 from callguard.storage.database import Database
 from callguard.storage.migrate import upgrade
 from callguard.storage.schema import recordings

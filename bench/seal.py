@@ -25,8 +25,8 @@ import pyrage  # type: ignore[import-untyped]  # ships no types
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from callguard.recording import age
-from callguard.recording.objects import FolderStore
 from callguard.recording.payload import seal_stream
+from callguard.recording.store.folder import FolderStore
 
 SIZE: Final = int(os.environ.get("BENCH_MIB", "64")) << 20
 """By default what a call of an hour and ten minutes comes to; BENCH_MIB takes another size."""

@@ -27,11 +27,11 @@ from callguard.optout.registry.freshness import (
 from callguard.optout.registry.shelf import Shelf
 from callguard.policy.numbers import mask
 from callguard.recording.delivery.courier import Courier
-from callguard.recording.objects import ObjectStore
 from callguard.recording.recorder import OpenRecording, Recorder
-from callguard.recording.scheduled_rotation import ScheduledRotation
+from callguard.recording.rekeying.scheduled_rotation import ScheduledRotation
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool
+from callguard.recording.store.objects import ObjectStore
 from callguard.retention.daily import DailyPurge
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal

@@ -48,14 +48,14 @@ from callguard.recording.delivery.giver import Giver
 from callguard.recording.erasure import Eraser
 from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import KeyStoreError
-from callguard.recording.objects import ObjectStoreError
-from callguard.recording.opening import open_store
 from callguard.recording.recorder import Recorder
-from callguard.recording.rewrap import Means
-from callguard.recording.scheduled_rotation import ScheduledRotation
+from callguard.recording.rekeying.rewrap import Means
+from callguard.recording.rekeying.scheduled_rotation import ScheduledRotation
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool, SpoolError
-from callguard.recording.staged import StagedStore
+from callguard.recording.store.objects import ObjectStoreError
+from callguard.recording.store.opening import open_store
+from callguard.recording.store.staged import StagedStore
 from callguard.retention.daily import DailyPurge
 from callguard.retention.forgetting import forget_again, verify
 from callguard.retention.ledger import ErasureLedger, LedgerError

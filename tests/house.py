@@ -20,8 +20,8 @@ from callguard.consent.prompts import MANIFEST, RATE, Prompt
 from callguard.consent.texts import shipped_texts
 from callguard.recording import age
 from callguard.recording.keys import MasterKey, generate_tenant_identity
-from callguard.recording.objects import FolderStore
 from callguard.recording.payload import open_stream
+from callguard.recording.store.folder import FolderStore
 from callguard.service import Service
 from callguard.storage.database import Database
 from callguard.tenants.store import NewTenant, OwnKey, add

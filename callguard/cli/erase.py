@@ -19,8 +19,8 @@ from callguard.cli.surroundings import (
 from callguard.clock import SystemClock
 from callguard.policy.tables import plain
 from callguard.recording.erasure import tidy
-from callguard.recording.opening import open_store
 from callguard.recording.spool import Spool
+from callguard.recording.store.opening import open_store
 from callguard.retention.erase import (
     ErasureCertificate,
     erase_recording,

@@ -18,7 +18,7 @@ from callguard.config import Settings
 from callguard.consent.speech import build
 from callguard.consent.texts import shipped_texts
 from callguard.recording.keyring import make_keyring
-from callguard.recording.opening import open_store
+from callguard.recording.store.opening import open_store
 from callguard.storage.database import Database
 from callguard.storage.migrate import upgrade
 from callguard.web.token import TokenError, new_token, read_token

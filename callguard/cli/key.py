@@ -18,8 +18,8 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.policy.tables import plain
-from callguard.recording.keyed import counts
 from callguard.recording.recipients import digest_of
+from callguard.recording.rekeying.keyed import counts
 from callguard.storage.schema import tenants
 from callguard.tenants.keys import TenantKeys, fingerprint, read_keys
 

@@ -23,12 +23,12 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.policy.tables import plain
-from callguard.recording.destruction import Reach, check_not_held, survey
-from callguard.recording.destruction import destroy as destroy_keys
 from callguard.recording.erasure import tidy
-from callguard.recording.keyed import counts
 from callguard.recording.keyring import open_keyring
-from callguard.recording.rewrap import Means
+from callguard.recording.rekeying.destruction import Reach, check_not_held, survey
+from callguard.recording.rekeying.destruction import destroy as destroy_keys
+from callguard.recording.rekeying.keyed import counts
+from callguard.recording.rekeying.rewrap import Means
 from callguard.retention.ledger import ErasureLedger
 from callguard.tenants.keys import TenantKeys, read_keys
 

@@ -29,10 +29,10 @@ from callguard.recording.age import AgeError
 from callguard.recording.erasure import tidy
 from callguard.recording.keyring import Keyring, open_keyring
 from callguard.recording.keys import KeyStoreError
-from callguard.recording.rewrap import Means
-from callguard.recording.rewrap_workers import RewrapError
-from callguard.recording.rotation import Rotated
-from callguard.recording.rotation import rotate as rotate_one
+from callguard.recording.rekeying.rewrap import Means
+from callguard.recording.rekeying.rewrap_workers import RewrapError
+from callguard.recording.rekeying.rotation import Rotated
+from callguard.recording.rekeying.rotation import rotate as rotate_one
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.schema import tenants

@@ -17,7 +17,7 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.clock import SystemClock
-from callguard.recording.opening import open_store
+from callguard.recording.store.opening import open_store
 from callguard.retention.forgetting import forget_again, verify
 from callguard.retention.ledger import ErasureLedger
 from callguard.retention.purge import Certificate, due

@@ -27,14 +27,16 @@ from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.consent.chain_rows import alive
 from callguard.policy.tables import plain
-from callguard.recording.access import (
+from callguard.recording.age import AgeError
+from callguard.recording.keyring import open_keyring
+from callguard.recording.playback.access import (
     GROUNDS,
     Asked,
     Refusal,
     read_ground,
     read_role,
 )
-from callguard.recording.admission import (
+from callguard.recording.playback.admission import (
     Admitted,
     admit,
     admitted,
@@ -42,12 +44,10 @@ from callguard.recording.admission import (
     note_damage,
     note_refusal,
 )
-from callguard.recording.age import AgeError
-from callguard.recording.keyring import open_keyring
-from callguard.recording.objects import ObjectStore
-from callguard.recording.opening import open_store
-from callguard.recording.ranges import PlainRecording, Ranges, SealedRecording
-from callguard.recording.reading import file_key_of, listed, payload_of
+from callguard.recording.playback.ranges import PlainRecording, Ranges, SealedRecording
+from callguard.recording.playback.reading import file_key_of, listed, payload_of
+from callguard.recording.store.objects import ObjectStore
+from callguard.recording.store.opening import open_store
 from callguard.storage.schema import recording_events
 
 app = typer.Typer(help="Recordings.", no_args_is_help=True)

@@ -24,14 +24,14 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.policy.tables import plain
-from callguard.recording.access import Asked, Refusal, read_role
-from callguard.recording.admission import Admitted, admit, admitted, consider, note_damage
 from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import KeyWrapper
-from callguard.recording.objects import ObjectStore, ObjectStoreError
-from callguard.recording.opening import open_store
-from callguard.recording.reading import visible
-from callguard.recording.verifying import Finding, examine
+from callguard.recording.playback.access import Asked, Refusal, read_role
+from callguard.recording.playback.admission import Admitted, admit, admitted, consider, note_damage
+from callguard.recording.playback.reading import visible
+from callguard.recording.playback.verifying import Finding, examine
+from callguard.recording.store.objects import ObjectStore, ObjectStoreError
+from callguard.recording.store.opening import open_store
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
 

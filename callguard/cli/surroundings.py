@@ -28,13 +28,13 @@ from callguard.optout.registry.contract import RegistryError
 from callguard.optout.scrub.contract import ScrubError
 from callguard.policy.overrides import OverrideError
 from callguard.policy.packs import PackError
-from callguard.recording.access import AccessError
 from callguard.recording.age import AgeError
 from callguard.recording.keys import KeyStoreError
-from callguard.recording.objects import ObjectStoreError
-from callguard.recording.reading import RecordingError
-from callguard.recording.rewrap_workers import RewrapError
+from callguard.recording.playback.access import AccessError
+from callguard.recording.playback.reading import RecordingError
+from callguard.recording.rekeying.rewrap_workers import RewrapError
 from callguard.recording.spool import SpoolError
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.forgetting import forget_again
 from callguard.retention.holds import HeldError
 from callguard.retention.ledger import ErasureLedger, LedgerError

@@ -27,10 +27,10 @@ from callguard.recording.growing import (
 )
 from callguard.recording.keys import KeyWrapper, unwrap_file_key
 from callguard.recording.live import LiveSealing
-from callguard.recording.objects import ObjectStore, ObjectStoreError
 from callguard.recording.progress import missing_at_most
 from callguard.recording.recorder import OpenRecording, Recorder, close_without_audio
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
+from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.retention.schedule import expires_at
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal

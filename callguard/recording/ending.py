@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 
 from callguard.recording import age
-from callguard.recording.objects import (
+from callguard.recording.progress import whole_chunks
+from callguard.recording.store.objects import (
     WORKING_SUFFIX,
     ObjectMissing,
     ObjectStore,
     ObjectStoreError,
     ObjectWriter,
 )
-from callguard.recording.progress import whole_chunks
 
 READ_BYTES = 1 << 20
 

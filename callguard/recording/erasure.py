@@ -18,9 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.recording.events import RecordingEvent, as_row
-from callguard.recording.objects import ObjectStore, ObjectStoreError
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.spool import Spool, SpoolError
+from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.recording.tombstones import are_tombstoned, catch_up, known_mark
 from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger, LedgerError
 from callguard.storage.faults import one_line

@@ -25,12 +25,6 @@ from callguard.recording.ending import (
     is_ended,
     opened,
 )
-from callguard.recording.objects import (
-    ObjectMissing,
-    ObjectStore,
-    ObjectStoreError,
-    ObjectWriter,
-)
 from callguard.recording.payload import audio_span
 from callguard.recording.progress import (
     audio_in,
@@ -40,6 +34,12 @@ from callguard.recording.progress import (
     whole_chunks,
 )
 from callguard.recording.spool import Spool, SpoolEntry, SpoolEntryMissing, SpoolError
+from callguard.recording.store.objects import (
+    ObjectMissing,
+    ObjectStore,
+    ObjectStoreError,
+    ObjectWriter,
+)
 from callguard.recording.wav import WavFormat
 
 T = TypeVar("T")

@@ -18,9 +18,9 @@ from callguard.recording.ending import ending_name
 from callguard.recording.formats import FORMATS
 from callguard.recording.growing import GrowingPayload, PartMissing
 from callguard.recording.keys import KeyStoreError, KeyWrapper, unwrap_file_key
-from callguard.recording.objects import ObjectStore, ObjectStoreError
 from callguard.recording.recorder import OpenRecording, Recorder
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
+from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.schema import recordings

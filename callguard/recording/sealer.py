@@ -17,10 +17,10 @@ from callguard.recording.closing import Closer
 from callguard.recording.formats import FORMATS
 from callguard.recording.keys import KeyWrapper
 from callguard.recording.live import LiveSealing
-from callguard.recording.objects import ObjectStore
 from callguard.recording.progress import burst_s
 from callguard.recording.recorder import OpenRecording, Recorder
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
+from callguard.recording.store.objects import ObjectStore
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal

@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 import structlog
 
 from callguard.clock import Clock
-from callguard.recording.objects import ObjectStore
+from callguard.recording.store.objects import ObjectStore
 from callguard.retention.ledger import ErasureLedger
 from callguard.retention.purge import Certificate, Write, finish_erasures, purge
 

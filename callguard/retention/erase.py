@@ -13,9 +13,9 @@ from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording.erasure import Write, erase_for_good, of_recordings
 from callguard.recording.events import RecordingEvent, as_row
-from callguard.recording.objects import ObjectStore
-from callguard.recording.reading import RecordingError
+from callguard.recording.playback.reading import RecordingError
 from callguard.recording.spool import Spool
+from callguard.recording.store.objects import ObjectStore
 from callguard.retention.holds import HeldError, holds_on
 from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger
 from callguard.retention.purge import end_erasures

@@ -21,7 +21,7 @@ from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording.erasure import Write, erase_for_good, of_recordings
-from callguard.recording.objects import ObjectStore
+from callguard.recording.store.objects import ObjectStore
 from callguard.retention.holds import is_held
 from callguard.retention.ledger import DELIVERED, RECORDING, Erasure, ErasureLedger
 from callguard.storage.schema import (

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from aiohttp import web
 
-from callguard.recording.access import Form
-from callguard.recording.reading import RecordingRow
+from callguard.recording.playback.access import Form
+from callguard.recording.playback.reading import RecordingRow
 from callguard.web.byte_range import Span, UnsatisfiableError, asked_span
 from callguard.web.door import Refused
 

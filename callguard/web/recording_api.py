@@ -16,14 +16,20 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.clock import Clock
-from callguard.recording.access import Asked, Form, Refusal
-from callguard.recording.admission import Admitted, admit, consider, note_damage, note_refusal
 from callguard.recording.age import AgeError, NoMatchingIdentity
 from callguard.recording.keys import KeyStoreError, KeyWrapper
-from callguard.recording.objects import ObjectMissing, ObjectStore, ObjectStoreError
-from callguard.recording.ranges import PlainRecording, Ranges, SealedRecording
-from callguard.recording.reading import RecordingRow, file_key_of, listed, payload_of
-from callguard.recording.verifying import examine
+from callguard.recording.playback.access import Asked, Form, Refusal
+from callguard.recording.playback.admission import (
+    Admitted,
+    admit,
+    consider,
+    note_damage,
+    note_refusal,
+)
+from callguard.recording.playback.ranges import PlainRecording, Ranges, SealedRecording
+from callguard.recording.playback.reading import RecordingRow, file_key_of, listed, payload_of
+from callguard.recording.playback.verifying import examine
+from callguard.recording.store.objects import ObjectMissing, ObjectStore, ObjectStoreError
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError

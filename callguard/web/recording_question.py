@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from callguard.recording.access import (
+from callguard.recording.playback.access import (
     MAX_ACTOR,
     AccessError,
     Asked,

@@ -13,8 +13,8 @@ import structlog
 from aiohttp import web
 
 from callguard.recording.age import AgeError
-from callguard.recording.objects import ObjectStoreError
-from callguard.recording.ranges import Ranges
+from callguard.recording.playback.ranges import Ranges
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.web.byte_range import Span
 
 T = TypeVar("T")

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
 from tests.cli.conftest import CommandLine
-from tests.recording.vault import logged, seal_into
+from tests.recording.playback.vault import logged, seal_into
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from callguard.recording.payload import open_stream
 from callguard.storage.schema import holds, recordings, tenant_keys
 from tests.cli.conftest import CommandLine
 from tests.cli.recorded import kept, log_of, record, store_of
-from tests.recording.vault import AUDIO, CALL, hold
+from tests.recording.playback.vault import AUDIO, CALL, hold
 
 ERASE = ("--reason", "בקשה 12", "--yes")
 

@@ -14,7 +14,7 @@ from callguard.recording.keys import MasterKey
 from callguard.storage.database import Database
 from tests.cli.conftest import CommandLine
 from tests.clock import HandClock
-from tests.recording import keyed_rows
+from tests.recording.rekeying import keyed_rows
 
 THEIRS = age.generate_identity("x25519")
 PUBLIC = str(THEIRS.recipient)

@@ -11,13 +11,13 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from callguard.recording import age
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.recording.wav import WavFormat
 from callguard.storage.schema import recording_events, recordings
 from tests.cli.conftest import CommandLine
 from tests.cli.recorded import change, exports, kept, record
+from tests.recording.playback.vault import AUDIO, CALL
 from tests.recording.sealing import X25519, open_file
-from tests.recording.vault import AUDIO, CALL
 
 
 def export(callguard: CommandLine, name: str, out: Path, *more: str) -> tuple[int, str]:

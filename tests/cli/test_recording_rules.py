@@ -9,7 +9,7 @@ import pytest
 from callguard.storage.schema import audit
 from tests.cli.conftest import CommandLine, Said
 from tests.cli.recorded import change, kept, log_of, record, store_of
-from tests.recording.vault import AUDIO, SUBJECT, hold, logged, restrict
+from tests.recording.playback.vault import AUDIO, SUBJECT, hold, logged, restrict
 
 
 def export(callguard: CommandLine, name: str, *more: str) -> Said:

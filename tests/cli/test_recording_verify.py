@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.recording.store.folder import FolderStore
+from callguard.recording.store.objects import ObjectStoreError
 from tests.cli.conftest import CommandLine
 from tests.cli.recorded import log_of, record, store_of
 from tests.recording.sealing import X25519

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from callguard.recording import age
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.storage.schema import recordings
 from tests.harness.virtual import virtual_time
 from tests.house import NOTICE, PARTY, WAV_HEADER, house

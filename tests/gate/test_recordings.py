@@ -13,8 +13,8 @@ from callguard.gate.policy import Policy
 from callguard.policy.packs import parse_pack
 from callguard.recording import age
 from callguard.recording.keys import MasterKey, wrap_file_key
-from callguard.recording.objects import FolderStore
 from callguard.recording.recorder import OpenRecording
+from callguard.recording.store.folder import FolderStore
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import calls, consents, recording_events, recordings

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Select, select
 
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.storage.schema import call_records, calls, consents, recordings
 from callguard.tenants.store import change_settings
 from tests.lab import audio, stock_age

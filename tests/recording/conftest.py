@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from callguard.recording.keys import MasterKey, generate_tenant_identity
-from callguard.recording.objects import FolderStore, FolderWriter
 from callguard.recording.recorder import OpenRecording, Recorder
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool
+from callguard.recording.store.folder import FolderStore, FolderWriter
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.directory import TenantDirectory

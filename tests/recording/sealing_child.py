@@ -18,10 +18,10 @@ import structlog
 from callguard.clock import SystemClock
 from callguard.recording import age, live, sealer
 from callguard.recording.keys import MasterKey
-from callguard.recording.objects import FolderStore, FolderWriter
 from callguard.recording.recorder import Recorder
 from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool, SpoolEntry
+from callguard.recording.store.folder import FolderStore, FolderWriter
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.directory import TenantDirectory

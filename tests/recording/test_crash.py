@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from callguard.recording import age
 from callguard.recording.keys import identity_context
 from callguard.recording.payload import open_stream
-from callguard.recording.reading import find_sealed, sealed_file
+from callguard.recording.playback.reading import find_sealed, sealed_file
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.wav import WavFormat
 from callguard.storage.schema import audit, recordings, tenant_keys

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Table, select
 
 from callguard.recording.erasure import Eraser
-from callguard.recording.objects import FolderWriter, ObjectStoreError
 from callguard.recording.recorder import OpenRecording, read_unerased
 from callguard.recording.spool import SpoolError
+from callguard.recording.store.folder import FolderWriter
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.purge import purge
 from callguard.storage.schema import audit, erasures, recording_events, recordings
 from tests.databases import ledger_of

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from callguard.recording import age, objects
+from callguard.recording import age
 from callguard.recording.ending import ending_name
 from callguard.recording.formats import FORMATS
 from callguard.recording.growing import GrowingPayload, PartMissing, SpoolGrewError
-from callguard.recording.objects import ObjectStoreError
 from callguard.recording.payload import open_stream
 from callguard.recording.spool import SpoolEntryMissing, SpoolError
+from callguard.recording.store import folder as folder_store
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.wav import WavFormat
 from tests.recording.watched import (
     Killed,
@@ -120,7 +121,7 @@ def test_killed_anywhere_the_payload_opens_to_what_was_said_once(
     bursts: list[int], kills: list[int], end_kills: list[int]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objects, "sync_folder", lambda _: None)
+        patch.setattr(folder_store, "sync_folder", lambda _: None)
         patch.setattr(os, "fdatasync", lambda _: None)
         NonceAudit(patch)
         call = Call(Path(folder))
@@ -159,7 +160,7 @@ def test_after_a_power_cut_what_was_released_opens_and_ends_as_it_should(
 ) -> None:
     """The spool is gone, and of the part whatever was not durable."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objects, "sync_folder", lambda _: None)
+        patch.setattr(folder_store, "sync_folder", lambda _: None)
         patch.setattr(os, "fdatasync", lambda _: None)
         NonceAudit(patch)
         call = Call(Path(folder))
@@ -277,7 +278,7 @@ def test_a_whole_payload_that_could_not_be_committed_is_written_again(
 ) -> None:
     call.speak(CHUNK + 99)
     with monkeypatch.context() as patch:
-        patch.setattr(objects.FolderWriter, "commit", failing_commit)
+        patch.setattr(folder_store.FolderWriter, "commit", failing_commit)
         with pytest.raises(ObjectStoreError, match="commit"):
             call.close()
     call.watched.steps.clear()
@@ -285,7 +286,7 @@ def test_a_whole_payload_that_could_not_be_committed_is_written_again(
     assert call.watched.steps[:3] == ["truncated", "write", "written"]
 
 
-def failing_commit(_: objects.FolderWriter) -> None:
+def failing_commit(_: folder_store.FolderWriter) -> None:
     raise ObjectStoreError("cannot commit")
 
 

@@ -16,11 +16,12 @@ from callguard.recording.ending import ending_name
 from callguard.recording.erasure import Eraser
 from callguard.recording.formats import FORMATS
 from callguard.recording.growing import GrowingPayload
-from callguard.recording.objects import FolderWriter, ObjectStoreError
 from callguard.recording.progress import part_size
 from callguard.recording.recipients import digest_of
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.spool import SpoolError
+from callguard.recording.store.folder import FolderWriter
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.wav import WavFormat
 from callguard.retention.ledger import ErasureLedger
 from callguard.storage.schema import recording_events, recordings

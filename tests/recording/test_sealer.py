@@ -15,9 +15,10 @@ from callguard.audit.log import first_broken
 from callguard.recording import sealer as sealer_module
 from callguard.recording.erasure import Eraser
 from callguard.recording.keys import identity_context
-from callguard.recording.objects import FolderWriter, ObjectStoreError
+from callguard.recording.playback.reading import find_sealed, plain_file, sealed_file
 from callguard.recording.progress import burst_s
-from callguard.recording.reading import find_sealed, plain_file, sealed_file
+from callguard.recording.store.folder import FolderWriter
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.wav import WavFormat
 from callguard.retention.ledger import ErasureLedger
 from callguard.storage.journal import Journal, NotDurableError

@@ -8,9 +8,10 @@ from typing import Self
 import pytest
 
 from callguard.recording import age
-from callguard.recording.objects import FolderStore, ObjectWriter
 from callguard.recording.progress import audio_in, whole_chunks
 from callguard.recording.spool import Release, Spool, SpoolEntry
+from callguard.recording.store.folder import FolderStore
+from callguard.recording.store.objects import ObjectWriter
 
 HEADER = 44
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, insert, select
 
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.storage.database import Database
 from callguard.storage.schema import (
     attempts,

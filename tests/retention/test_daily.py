@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.recording.store.folder import FolderStore
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention import daily as daily_module
 from callguard.retention.daily import DailyPurge, next_run
 from callguard.storage.database import Database

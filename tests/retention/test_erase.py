@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from callguard.audit.log import first_broken
-from callguard.recording.objects import FolderStore, ObjectStoreError
-from callguard.recording.reading import RecordingError
+from callguard.recording.playback.reading import RecordingError
 from callguard.recording.spool import Spool
+from callguard.recording.store.folder import FolderStore
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.erase import ErasureCertificate, erase_recording, recordings_of
 from callguard.retention.holds import HeldError
 from callguard.retention.ledger import LedgerError
@@ -19,7 +20,7 @@ from callguard.storage.database import Database
 from callguard.storage.schema import audit, erasures, purges, recording_events, recordings
 from tests.clock import HandClock
 from tests.databases import ledger_of
-from tests.recording.vault import hold
+from tests.recording.playback.vault import hold
 from tests.retention.rows import certified, put_recording
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import Connection, select
 
-from callguard.recording.objects import FolderStore
 from callguard.recording.spool import Spool
+from callguard.recording.store.folder import FolderStore
 from callguard.retention import ledger as ledger_module
 from callguard.retention import purge as purge_module
 from callguard.retention.erase import erase_recording

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
 from callguard.recording.erasure import erase_for_good, of_recordings
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.recording.tombstones import mark_and_fault, not_remembering
 from callguard.retention import forgetting
 from callguard.retention.forgetting import Forgotten, forget_again, rebuild, verify

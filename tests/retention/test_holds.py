@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.retention.holds import holds_on
 from callguard.retention.purge import due, purge
 from callguard.storage.database import Database
@@ -13,7 +13,7 @@ from callguard.storage.journal import Journal
 from callguard.storage.schema import calls, consents, holds, recordings
 from tests.clock import HandClock
 from tests.databases import add_tenant, ledger_of
-from tests.recording.vault import hold
+from tests.recording.playback.vault import hold
 from tests.retention.rows import CLASSES, left, put, put_recording
 
 SUBJECT = "2"

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, select
 
 from callguard.audit.log import first_broken
-from callguard.recording.objects import FolderStore
-from callguard.recording.reading import RecordingError, find_sealed, listed
+from callguard.recording.playback.reading import RecordingError, find_sealed, listed
+from callguard.recording.store.folder import FolderStore
 from callguard.retention import purge as purge_module
 from callguard.retention.purge import Due, due, purge
 from callguard.retention.schedule import expires_at

@@ -7,7 +7,8 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection, event, select
 
-from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.recording.store.folder import FolderStore
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention import purge as purge_module
 from callguard.retention.purge import purge
 from callguard.storage.database import Database

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.store import NewTenant, add
@@ -19,8 +19,8 @@ from callguard.web.recording_api import PATH, RecordingApi
 from tests.clock import HandClock
 from tests.databases import clock, database, journal
 from tests.recording.conftest import MASTER, own_key
+from tests.recording.playback.vault import logged, seal_into
 from tests.recording.sealing import X25519
-from tests.recording.vault import logged, seal_into
 from tests.web.doors import TOKEN, token_file
 from tests.web.state import ToldSource
 

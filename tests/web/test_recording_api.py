@@ -9,10 +9,11 @@ from urllib.parse import quote
 import pytest
 
 from callguard.recording import age
-from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.recording.store.folder import FolderStore
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.storage.journal import NotDurableError
+from tests.recording.playback.vault import AUDIO, CALL, change, hold, restrict
 from tests.recording.sealing import X25519, open_file
-from tests.recording.vault import AUDIO, CALL, change, hold, restrict
 from tests.web.doors import TOKEN
 from tests.web.recording_door import BEARER, WHY, Door, clock, database, door, journal
 

@@ -8,7 +8,7 @@ from callguard.web.recording_api import PATH
 from callguard.web.token import new_token
 from tests.harness.virtual import current_clock, real_io, virtual_time
 from tests.house import furnish, serving, simulated_pbx
-from tests.recording.vault import AUDIO, logged, seal_into
+from tests.recording.playback.vault import AUDIO, logged, seal_into
 
 
 @virtual_time

@@ -9,9 +9,10 @@ import pytest
 from aiohttp import ClientPayloadError
 
 from callguard.recording import age
-from callguard.recording.objects import FolderStore, ObjectStoreError
+from callguard.recording.store.folder import FolderStore
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.web import recording_api, recording_sending
-from tests.recording.vault import change
+from tests.recording.playback.vault import change
 from tests.web.recording_door import WHY, Door, clock, database, door, journal
 
 __all__ = ["clock", "database", "door", "journal"]

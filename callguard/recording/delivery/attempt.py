@@ -14,8 +14,8 @@ from callguard.recording.delivery.due import OPEN, Key
 from callguard.recording.delivery.parcel import Parcel, Receipt, said, weigh
 from callguard.recording.delivery.places import Place, PlaceError, read_place
 from callguard.recording.delivery.retrying import LONGEST_S, delay, is_stuck
-from callguard.recording.objects import ObjectStore
-from callguard.recording.reading import sealed_file
+from callguard.recording.playback.reading import sealed_file
+from callguard.recording.store.objects import ObjectStore
 from callguard.recording.tombstones import known_mark
 from callguard.storage.schema import deliveries, recordings, tenant_places
 

@@ -26,7 +26,7 @@ from callguard.recording.delivery.giver import Giver
 from callguard.recording.delivery.parcel import Carrier, DeliveryError, OurFault, in_thread
 from callguard.recording.delivery.places import Place, PlaceError
 from callguard.recording.delivery.resting import Rests
-from callguard.recording.objects import ObjectStore
+from callguard.recording.store.objects import ObjectStore
 from callguard.retention.ledger import LedgerError
 from callguard.retention.schedule import expires_at
 from callguard.storage.database import Database

@@ -14,7 +14,7 @@ from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
 from callguard.recording.age import AgeError
-from callguard.recording.objects import ObjectMissing, ObjectStoreError
+from callguard.recording.store.objects import ObjectMissing, ObjectStoreError
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from callguard import secret_file
 from callguard.recording.delivery.places import PlaceError
-from callguard.recording.s3_place import SECRETS, SESSION
+from callguard.recording.store.s3_place import SECRETS, SESSION
 from callguard.secret_file import SecretFileError
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.retention.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal

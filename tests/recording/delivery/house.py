@@ -14,7 +14,7 @@ from callguard.recording.delivery.courier import Courier
 from callguard.recording.delivery.giver import Giver
 from callguard.recording.delivery.parcel import DeliveryError, Parcel, Receipt
 from callguard.recording.delivery.places import Place, read_place
-from callguard.recording.objects import FolderStore
+from callguard.recording.store.folder import FolderStore
 from callguard.retention.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal

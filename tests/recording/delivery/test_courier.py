@@ -12,7 +12,7 @@ from callguard.recording.delivery import attempt, store
 from callguard.recording.delivery.courier import AT_ONE_PLACE
 from callguard.recording.delivery.parcel import Parcel, Receipt
 from callguard.recording.delivery.retrying import STUCK_AFTER
-from callguard.recording.objects import ObjectStoreError
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.tombstones import set_mark
 from callguard.storage.schema import audit, deliveries, recordings
 from tests.databases import add_tenant

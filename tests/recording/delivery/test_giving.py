@@ -14,7 +14,7 @@ from sqlalchemy import insert, update
 from callguard.recording.delivery import giver as giver_module
 from callguard.recording.delivery import store
 from callguard.recording.delivery.places import PlaceError, read_place
-from callguard.recording.objects import ObjectStoreError
+from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.forgetting import forget_again
 from callguard.retention.ledger import DELIVERED, LedgerError
 from callguard.storage.database import Database
