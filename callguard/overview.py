@@ -26,16 +26,11 @@ from callguard.optout.registry.freshness import (
 )
 from callguard.optout.registry.shelf import Shelf
 from callguard.policy.numbers import mask
-from callguard.recording.delivery.courier import Courier
-from callguard.recording.recorder import OpenRecording, Recorder
-from callguard.recording.rekeying.scheduled_rotation import ScheduledRotation
-from callguard.recording.sealer import Sealer
-from callguard.recording.spool import Spool
-from callguard.recording.store.objects import ObjectStore
-from callguard.retention.daily import DailyPurge
+from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import calls, registry_imports
+from callguard.vault import Vault
 from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status
 
 VERDICTS = 50
@@ -55,17 +50,11 @@ class Overview:
     warn_days: int
     pbxs: Mapping[str, Pbx]
     keepers: Mapping[str, CallRecordKeeper]
-    recorder: Recorder
-    sealer: Sealer
-    spool: Spool
-    store: ObjectStore
+    vault: Vault
     lease: Lease
     backstop: Backstop
     call_back: CallBack
-    courier: Courier
     agi: AgiServer
-    daily_purge: DailyPurge
-    rotation: ScheduledRotation
     standing_alarms: tuple[str, ...]
 
     async def status(self) -> Status:
@@ -82,7 +71,7 @@ class Overview:
         registries = self._registries(now, refused)
         journal = self.journal.state()
         agi = self.agi.stats
-        last = self.daily_purge.last
+        last = self.vault.daily_purge.last
         counts = self.gate.counts
         return Status(
             at=now,
@@ -92,23 +81,23 @@ class Overview:
             calls=self._calls(live, running),
             verdicts=verdicts,
             registries=registries,
-            recordings_in_progress=len(self.recorder.in_progress()),
-            sealing_backlog=self.sealer.backlog,
-            sealed_total=self.sealer.sealed,
-            sealing_failures_total=self.sealer.failures,
-            spool_has_room=self.spool.has_room(),
+            recordings_in_progress=len(self.vault.recorder.in_progress()),
+            sealing_backlog=self.vault.sealer.backlog,
+            sealed_total=self.vault.sealer.sealed,
+            sealing_failures_total=self.vault.sealer.failures,
+            spool_has_room=self.vault.spool.has_room(),
             journal_pending=journal.pending,
             journal_failing=journal.failing,
             not_durable_total=counts.not_durable,
             opt_outs=self.gate.opt_outs.count(),
             last_purge=PurgeStatus(last.finished_at, last.counts) if last else None,
-            next_purge=self.daily_purge.next,
+            next_purge=self.vault.daily_purge.next,
             agi_sessions=agi.sessions_now,
             agi_sessions_total=agi.sessions_total,
             agi_refused_total=agi.refused_busy + agi.refused_address,
             verdicts_total=dict(counts.verdicts),
             notices_total=dict(counts.notices),
-            faults={**counts.faults, **self.recorder.faults},
+            faults={**counts.faults, **self.vault.recorder.faults},
         )
 
     def _not_ready(self, failing: str | None) -> tuple[str, ...]:
@@ -141,22 +130,22 @@ class Overview:
                 alarms.append(f"{pbx.name}: the lease is stale")
         if self.lease.file_fault:
             alarms.append(f"the lease file cannot be renewed: {self.lease.file_fault}")
-        if not self.spool.has_room():
+        if not self.vault.spool.has_room():
             alarms.append("the spool is nearly full: nothing is recorded")
-        if store := self.store.alarm:
+        if store := self.vault.store.alarm:
             alarms.append(store)
-        if self.sealer.failures and self.sealer.backlog:
-            alarms.append(f"{self.sealer.backlog} recordings wait to be sealed")
-        if behind := self.sealer.behind:
+        if self.vault.sealer.failures and self.vault.sealer.backlog:
+            alarms.append(f"{self.vault.sealer.backlog} recordings wait to be sealed")
+        if behind := self.vault.sealer.behind:
             alarms.append(f"{behind} recordings cannot be sealed while they run: see the log")
         if waiting := len(self.gate.acts.withdrawals):
             alarms.append(f"withdrawals of consent that could not be kept yet: {waiting}")
         if self.call_back.fault:
             alarms.append(f"opt-outs cannot be confirmed by call back: {self.call_back.fault}")
-        alarms += self.courier.alarms
-        if self.daily_purge.fault:
-            alarms.append(f"the last purge failed: {self.daily_purge.fault}")
-        for tenant, fault in self.rotation.faults.items():
+        alarms += self.vault.courier.alarms
+        if self.vault.daily_purge.fault:
+            alarms.append(f"the last purge failed: {self.vault.daily_purge.fault}")
+        for tenant, fault in self.vault.rotation.faults.items():
             alarms.append(f"the keys of {tenant} were not rotated: {fault}")
         return tuple(alarms)
 
@@ -209,7 +198,9 @@ class Overview:
 
     def _running(self) -> list[OpenRecording]:
         """The recordings that have not ended."""
-        return [r for r in self.recorder.in_progress() if not self.sealer.has_ended(r.id)]
+        return [
+            r for r in self.vault.recorder.in_progress() if not self.vault.sealer.has_ended(r.id)
+        ]
 
     def _calls(self, live: Live, running: list[OpenRecording]) -> tuple[LiveCall, ...]:
         of_call = defaultdict[str, list[OpenRecording]](list)

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.agi.limits import AgiLimits
@@ -43,22 +42,9 @@ from callguard.optout.registry.records import settle
 from callguard.optout.registry.shelf import Shelf
 from callguard.overview import Overview
 from callguard.policy.packs import PackError, all_packs
-from callguard.recording.delivery.courier import Courier
-from callguard.recording.delivery.giver import Giver
-from callguard.recording.erasure import Eraser
-from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import KeyStoreError
-from callguard.recording.recorder import Recorder
-from callguard.recording.rekeying.rewrap import Means
-from callguard.recording.rekeying.scheduled_rotation import ScheduledRotation
-from callguard.recording.sealer import Sealer
-from callguard.recording.spool import Spool, SpoolError
+from callguard.recording.spool import SpoolError
 from callguard.recording.store.objects import ObjectStoreError
-from callguard.recording.store.opening import open_store
-from callguard.recording.store.staged import StagedStore
-from callguard.retention.daily import DailyPurge
-from callguard.retention.forgetting import forget_again, verify
-from callguard.retention.ledger import ErasureLedger, LedgerError
 from callguard.retention.registries import drop_spent
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database, DatabaseError
@@ -68,6 +54,7 @@ from callguard.storage.grouped import GroupedReads
 from callguard.storage.journal import Journal
 from callguard.storage.migrate import check
 from callguard.tenants.directory import TenantDirectory
+from callguard.vault import Vault
 from callguard.watchdog import Watchdog
 from callguard.web.api import CheckApi
 from callguard.web.app import WebServer
@@ -117,16 +104,6 @@ class Service:
         try:
             self.database = Database(settings.database_url)
             check(self.database)
-            self.ledger = ErasureLedger(settings.erasure_ledger)
-            self.ledger_fault = self._forget_again()
-            keyring = open_keyring(settings)
-            self.spool = Spool(
-                settings.spool.folder,
-                floor=settings.spool.reserve_bytes,
-                shared_group=settings.spool.shared_group,
-            )
-            self.spool.prepare()
-            store = self.store = open_store(settings)
             packs = all_packs(settings.policy.packs, settings.policy.leave_out)
             path = self.database.url.database
             dictation = Dictation(path) if write_apart and path else None
@@ -136,24 +113,13 @@ class Service:
             self._settle_registries()
             self.shelf = Shelf(settings.registry_folder)
             prompts, prompt_faults = PromptLibrary.load(settings.prompt_folder)
-            self.recorder = Recorder(
-                clock,
-                self.journal,
-                self.spool,
-                keyring.in_progress,
-                {p.name: PurePosixPath(p.spool or self.spool.folder) for p in settings.asterisk},
-                settings.limits.durable_s,
-                store_has_room=store.has_room,
-            )
-            self.sealer = Sealer(
+            self.vault = Vault(
+                settings,
                 clock,
                 self.database,
                 self.journal,
-                self.spool,
-                store,
-                keyring.in_progress,
                 self.tenants,
-                self.recorder,
+                drop=self._drop_snapshots,
             )
             self.pbxs = {
                 pbx.name: Pbx(
@@ -192,17 +158,9 @@ class Service:
             clock,
             self.database,
             self.journal,
-            self.recorder,
-            self.sealer,
-            Eraser(
-                clock,
-                self.journal,
-                self.spool,
-                store,
-                self.ledger,
-                settings.limits.durable_s,
-                self.database.tidy,
-            ),
+            self.vault.recorder,
+            self.vault.sealer,
+            self.vault.eraser,
             self.tenants,
             self.pbxs,
             self.parties,
@@ -238,7 +196,7 @@ class Service:
             self.gate,
             self.pbxs,
             {pbx.name: pbx for pbx in settings.asterisk},
-            self.recorder,
+            self.vault.recorder,
             self.recordings.supervision,
         )
         self.follower = Follower(self.gate, self.database, self.shelf)
@@ -260,27 +218,6 @@ class Service:
             clock,
             settings.limits.lease_s,
         )
-        self.daily_purge = DailyPurge(
-            self._purge_write,
-            store,
-            self.ledger,
-            clock,
-            settings.purge.at,
-            tidy=self._tidy_database,
-            drop=self._drop_snapshots,
-        )
-        self.rotation = ScheduledRotation(
-            Means(clock, self._slow_read, self._purge_write, keyring, "callguard"),
-            settings.keys.rotate_days,
-        )
-        self.courier = Courier(
-            clock,
-            self.database,
-            self.journal,
-            store,
-            self.tenants,
-            Giver(clock, self.journal, store, self.ledger),
-        )
         self.overview = Overview(
             clock,
             self.database,
@@ -290,17 +227,11 @@ class Service:
             settings.registries.warn_days,
             self.pbxs,
             self.keepers,
-            self.recorder,
-            self.sealer,
-            self.spool,
-            self.store,
+            self.vault,
             self.lease,
             self.backstop,
             self.call_back,
-            self.courier,
             self.agi,
-            self.daily_purge,
-            self.rotation,
             self._standing_alarms(prompt_faults),
         )
         self.preflight = Preflight(self.gate)
@@ -318,8 +249,8 @@ class Service:
             clock,
             self.database,
             self.journal,
-            store,
-            keyring.identities,
+            self.vault.store,
+            self.vault.keyring.identities,
             settings.api_token,
             settings.limits.durable_s,
         )
@@ -401,12 +332,9 @@ class Service:
 
     def _work(self) -> list[Coroutine[None, None, None]]:
         work: list[Coroutine[None, None, None]] = []
-        work += [self.follower.run(), self.lease.run(), self.sealer.run(), self.daily_purge.run()]
+        work += [self.follower.run(), self.lease.run(), *self.vault.work()]
         work.append(self.scrubs.run())
-        if isinstance(self.store, StagedStore):
-            work.append(self.store.run())
         work.append(self.call_back.run())
-        work.append(self.courier.run())
         work.append(self.backstop.run())
         work.append(self.gate.acts.withdrawals.run(self.gate))
         work += [pbx.session.run() for pbx in self.pbxs.values()]
@@ -414,7 +342,6 @@ class Service:
         work.append(self.recordings.keep_log())
         work += [silence.run() for silence in self.recordings.supervision.silences.values()]
         work += [keeper.run() for keeper in self.keepers.values()]
-        work.append(self.rotation.run())
         work.append(self._tidy())
         if self.settings.limits.watchdog_s:
             work.append(self._feed_watchdog())
@@ -443,19 +370,6 @@ class Service:
         finally:
             watchdog.close()
 
-    def _forget_again(self) -> str | None:
-        """Before any door opens. With a fault of the ledger calls go on, and no recording is read:
-        it is not known what was erased."""
-        try:
-            forget_again(self.database, self.ledger, self._clock, actor="callguard")
-        except LedgerError as error:
-            return str(error)
-        return None
-
-    def _tidy_database(self) -> None:
-        self.database.checkpoint()
-        verify(self.database, self.ledger)
-
     def _settle_registries(self) -> None:
         """Without it calls are decided by the lists of before, as they were until now."""
         folder, at = self.settings.registry_folder, self._clock.now()
@@ -469,7 +383,7 @@ class Service:
         try:
             with self.database.reading() as connection:
                 self.follower.load(connection)
-                self.recorder.load(connection)
+                self.vault.recorder.load(connection)
         except SpoolError as error:
             raise ServiceError(str(error)) from error
         except SQLAlchemyError as error:
@@ -509,30 +423,24 @@ class Service:
 
     async def _drop_snapshots(self) -> None:
         folder = self.settings.registry_folder
-        await drop_spent(self.database, self._purge_write, folder, self._clock, actor="callguard")
-
-    async def _slow_read(self, query: Callable[[Connection], T], /) -> T:
-        return await self.database.read(query, timeout=60.0)
-
-    async def _purge_write(self, work: Callable[[Connection], T], /) -> T:
-        return await self.journal.write(work, timeout=60.0)
+        await drop_spent(self.database, self.vault.write, folder, self._clock, actor="callguard")
 
     def _standing_alarms(self, prompt_faults: tuple[str, ...]) -> tuple[str, ...]:
         alarms = []
         if not self.database.is_private():
             alarms.append("the database can be read by other users of this machine")
-        if self.ledger_fault is not None:
-            alarms.append(f"no recording is read or erased: {self.ledger_fault}")
-        if not self.spool.is_in_memory():
-            alarms.append(f"the spool {self.spool.folder} is on a disk: plaintext reaches it")
+        if self.vault.ledger_fault is not None:
+            alarms.append(f"no recording is read or erased: {self.vault.ledger_fault}")
+        if not self.vault.spool.is_in_memory():
+            alarms.append(f"the spool {self.vault.spool.folder} is on a disk: plaintext reaches it")
         alarms += [
             f"{pbx.name}: no trunks are named, so only those whose lines a tenant names count as "
             "the tenant's own people (docs/install.md)"
             for pbx in self.settings.asterisk
             if not pbx.trunks
         ]
-        known = {recording.spool_name for recording in self.recorder.in_progress()}
-        orphans = self.spool.orphans({*known, LEASE_FILE})
+        known = {recording.spool_name for recording in self.vault.recorder.in_progress()}
+        orphans = self.vault.spool.orphans({*known, LEASE_FILE})
         if orphans:
             alarms.append(f"{len(orphans)} spool entries belong to no recording in progress")
         for alarm in (*(f"prompt: {fault}" for fault in prompt_faults), *alarms):

@@ -71,7 +71,7 @@ class House:
 
     async def settled(self) -> None:
         """Returns when every recording is sealed and every call record read from the file."""
-        while self.service.recorder.in_progress():
+        while self.service.vault.recorder.in_progress():
             await asyncio.sleep(0.1)
         await asyncio.sleep(2 * POLL_S)
 

@@ -116,7 +116,7 @@ class World:
                 raise outcome
         assert self.service is not None
         async with asyncio.timeout(120):
-            while self.service.recorder.in_progress():
+            while self.service.vault.recorder.in_progress():
                 await asyncio.sleep(0.5)
         await asyncio.sleep(2)
 

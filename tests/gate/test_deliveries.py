@@ -44,7 +44,7 @@ async def test_a_recording_goes_to_the_tenants_place_and_only_the_tenant_has_it(
                 await asyncio.sleep(1)
             row, delivery = home.one(recordings), home.one(deliveries)
             status = await home.service.overview.status()
-            objects = list(home.service.store.names())
+            objects = list(home.service.vault.store.names())
     assert (row["state"], row["header"], objects) == ("delivered", None, [])
     assert delivery["state"] == "confirmed"
     assert not [one for one in status.alarms if "deliver" in one]

@@ -276,7 +276,7 @@ async def test_a_service_that_died_in_a_call_is_followed_by_one_that_finishes_it
         await call.hangs_up("party")
         outcome = await call.ended()
         async with serving(settings, pbx) as service:
-            while service.recorder.in_progress():
+            while service.vault.recorder.in_progress():
                 await asyncio.sleep(0.1)
             await asyncio.sleep(2)
             with service.database.reading() as connection:

@@ -360,7 +360,7 @@ async def test_a_channel_of_which_nothing_is_known_switches_nothing_on(tmp_path:
         await call.presses("*93", by="agent")
         call_id = home.one(calls)["id"]
         await ask(home.pbx, f"feature?pbx=asterisk&call={call_id}&action=resume")
-        (recording,) = home.service.recorder.in_progress()
+        (recording,) = home.service.vault.recorder.in_progress()
         assert home.service.recordings.paused(recording)
         await call.presses("*94", by="agent")
         assert not home.service.recordings.paused(recording)

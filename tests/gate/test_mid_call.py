@@ -387,7 +387,7 @@ async def test_a_pause_by_another_id_of_the_call_goes_before_a_resumption_under_
     tmp_path: Path,
 ) -> None:
     async with conversing(tmp_path, "outbound") as (home, call):
-        kept, (recording,) = home.service.recordings, home.service.recorder.in_progress()
+        kept, (recording,) = home.service.recordings, home.service.vault.recorder.in_progress()
         assert await kept.pause(recording, by="api")
         resumed, paused = await asyncio.gather(
             kept.resume(recording, by="api"), kept.pause(recording, by="api")

@@ -14,7 +14,7 @@ async def test_a_stop_is_written_down_though_ami_told_of_the_end_before(tmp_path
     async with trunk_house(tmp_path) as home:
         call = await recorded_call(home)
         kept = home.service.recordings
-        (recording,) = home.service.recorder.in_progress()
+        (recording,) = home.service.vault.recorder.in_progress()
         kept.channel_gone(recording.pbx, recording.channel_uniqueid)
         kept.stopped(recording, by="subject")
         told = await events(home)
@@ -32,7 +32,7 @@ async def test_what_cannot_be_written_down_now_is_later_in_the_order_of_events(
 ) -> None:
     async with trunk_house(tmp_path) as home:
         call = await recorded_call(home)
-        (recording,) = home.service.recorder.in_progress()
+        (recording,) = home.service.vault.recorder.in_progress()
         with locked(tmp_path):
             kinds: tuple[Kind, ...] = ("silenced", "heard")
             for kind in kinds:

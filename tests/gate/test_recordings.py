@@ -80,7 +80,7 @@ async def test_a_recording_of_somebody_else_that_stops_does_not_end_ours(tmp_pat
         assert media.stop_recording(channel, theirs)
         (tmp_path / "spool" / "operator.sln").unlink()
         await asyncio.sleep(1)
-        assert home.service.sealer.backlog == 0
+        assert home.service.vault.sealer.backlog == 0
         await call.talk(seconds=30)
         await call.hangs_up("party")
         await call.ended()
@@ -278,7 +278,7 @@ async def test_a_recording_whose_row_came_too_late_is_none(
         commit_too_late(monkeypatch, recordings)
         outcome = await home.whole_call()
         await home.service.journal.write(lambda _: None)
-        rows, open_ones = home.rows(recordings), home.service.recorder.in_progress()
+        rows, open_ones = home.rows(recordings), home.service.vault.recorder.in_progress()
     assert outcome.connected
     assert outcome.recorded_samples == 0
     assert (rows, open_ones) == ([], ())

@@ -122,7 +122,7 @@ async def test_a_withdrawal_elsewhere_ends_the_recording_of_a_call_that_goes_on(
         withdraw(home, PARTY)
         withdraw(home, OTHER, "marketing")
         await asyncio.sleep(WITHIN_S)
-        running = [one.call_id for one in home.service.recorder.in_progress()]
+        running = [one.call_id for one in home.service.vault.recorder.in_progress()]
         stopped = [e for e in home.rows(recording_events) if e["kind"] == "stopped"]
         assert [event["call_id"] for event in stopped] == [begun[PARTY]]
         assert begun[OTHER] in running

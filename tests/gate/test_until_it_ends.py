@@ -163,7 +163,7 @@ async def test_a_consent_that_ends_during_the_call_ends_the_recording(tmp_path: 
         call = home.pbx.outbound(BERLIN, tenant="acme", purpose="service")
         await call.carrier_answers()
         await call.talk(seconds=30)
-        running = home.service.recorder.in_progress()
+        running = home.service.vault.recorder.in_progress()
         await call.hangs_up("party")
         outcome = await call.ended()
         await home.settled()

@@ -93,7 +93,7 @@ class SimulatedStage:
 
 async def _settled(service: Service) -> None:
     await asyncio.sleep(5)
-    while service.recorder.in_progress():
+    while service.vault.recorder.in_progress():
         await asyncio.sleep(0.1)
 
 

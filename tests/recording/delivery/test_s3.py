@@ -119,10 +119,10 @@ async def test_a_store_that_is_down_or_silent_is_given_up(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "needs access_key_id and secret_access_key"),
-        (KEYS + "token = 'x'", "no other key"),
-        ("access_key_id = 1\nsecret_access_key = 'x'", "are not text"),
-        ("{", "is not a TOML file"),
+        ("", "needs access_key_id, a text"),
+        (KEYS + "token = 'x'", "unknown key: 'token'"),
+        ("access_key_id = 1\nsecret_access_key = 'x'", "needs access_key_id, a text"),
+        ("{", "is not TOML"),
     ],
 )
 async def test_credentials_that_cannot_be_used_are_said(

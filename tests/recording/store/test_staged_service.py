@@ -30,7 +30,7 @@ async def test_a_call_is_sealed_while_the_bucket_is_down_and_stored_after(
             queue_bytes=1 << 30,
         )
 
-    monkeypatch.setattr("callguard.service.open_store", staged)
+    monkeypatch.setattr("callguard.vault.open_store", staged)
     async with house(tmp_path) as home:
         await home.whole_call()
         await home.settled()
