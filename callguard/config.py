@@ -192,15 +192,17 @@ class Objects(_Section):
 
 class Vault(_Section):
     """The transit engine of a Vault or OpenBao, which then wraps the tenants' identities.
-    ``token_file`` holds a token that may encrypt and decrypt with ``key``, and nothing else."""
+    ``token_file`` holds a token that may encrypt and decrypt with ``key``, and nothing else. With
+    ``leaving`` it only opens what it wrapped, and the master key wraps again."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")]
     key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
     mount: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,128}$")] = "transit"
-    namespace: str | None = None
+    namespace: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")] | None = None
     token_file: Path
     ca_file: Path | None = None
     timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+    leaving: bool = False
 
 
 class Keys(_Section):

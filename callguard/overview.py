@@ -27,11 +27,13 @@ from callguard.optout.registry.freshness import (
 from callguard.optout.registry.shelf import Shelf
 from callguard.policy.numbers import mask
 from callguard.recording.recorder import OpenRecording
+from callguard.recording.store.staged import StagedStore
+from callguard.recording.tombstones import mark_and_fault
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import calls, registry_imports
 from callguard.vault import Vault
-from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status
+from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status, VaultStatus
 
 VERDICTS = 50
 STALE_S = 3.0
@@ -61,11 +63,12 @@ class Overview:
         """Raises TimeoutError when the database does not answer."""
         now = self.clock.now()
         under_way, running = self.gate.calls.all(), self._running()
-        verdicts, refused, live = await self.database.read(
+        verdicts, refused, live, ledger_fault = await self.database.read(
             lambda c: (
                 _last_verdicts(c, now),
                 _refused_imports(c),
                 read_live(c, under_way, running),
+                mark_and_fault(c)[1],
             )
         )
         registries = self._registries(now, refused)
@@ -76,7 +79,11 @@ class Overview:
         return Status(
             at=now,
             not_ready=self._not_ready(journal.failing),
-            alarms=(*self._alarms(), *self._registry_alarms(registries, now)),
+            alarms=(
+                *self._alarms(),
+                *([f"no recording is read or erased: {ledger_fault}"] if ledger_fault else ()),
+                *self._registry_alarms(registries, now),
+            ),
             pbxs=tuple(self._pbx(pbx) for pbx in self.pbxs.values()),
             calls=self._calls(live, running),
             verdicts=verdicts,
@@ -98,6 +105,20 @@ class Overview:
             verdicts_total=dict(counts.verdicts),
             notices_total=dict(counts.notices),
             faults={**counts.faults, **self.vault.recorder.faults},
+            vault=self._vault(ledger_fault),
+        )
+
+    def _vault(self, ledger_fault: str | None) -> VaultStatus:
+        store, courier = self.vault.store, self.vault.courier
+        return VaultStatus(
+            behind=self.vault.sealer.behind,
+            store_has_room=store.has_room(),
+            waiting_bytes=store.waiting_bytes if isinstance(store, StagedStore) else None,
+            delivered_total=courier.delivered,
+            delivery_failures_total=courier.failures,
+            deliveries_stuck=courier.stuck,
+            rotation_faults=len(self.vault.rotation.faults),
+            ledger_fault=ledger_fault,
         )
 
     def _not_ready(self, failing: str | None) -> tuple[str, ...]:
@@ -138,6 +159,8 @@ class Overview:
             alarms.append(f"{self.vault.sealer.backlog} recordings wait to be sealed")
         if behind := self.vault.sealer.behind:
             alarms.append(f"{behind} recordings cannot be sealed while they run: see the log")
+        if lost := self.vault.sealer.live.lost_entries.alarm:
+            alarms.append(lost)
         if waiting := len(self.gate.acts.withdrawals):
             alarms.append(f"withdrawals of consent that could not be kept yet: {waiting}")
         if self.call_back.fault:

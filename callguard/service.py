@@ -429,8 +429,6 @@ class Service:
         alarms = []
         if not self.database.is_private():
             alarms.append("the database can be read by other users of this machine")
-        if self.vault.ledger_fault is not None:
-            alarms.append(f"no recording is read or erased: {self.vault.ledger_fault}")
         if not self.vault.spool.is_in_memory():
             alarms.append(f"the spool {self.vault.spool.folder} is on a disk: plaintext reaches it")
         alarms += [

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+import structlog
 from sqlalchemy import Connection
 
 from callguard.clock import Clock
@@ -28,6 +29,7 @@ from callguard.storage.journal import Journal
 from callguard.tenants.directory import TenantDirectory
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 PATIENT_S = 60.0
 """How long work in the background waits for the database: no call waits for it."""
@@ -55,11 +57,10 @@ class Vault:
         self._database = database
         self._journal = journal
         self.ledger = ErasureLedger(settings.erasure_ledger)
-        self.ledger_fault: str | None = None
         try:
             forget_again(database, self.ledger, clock, actor="callguard")
         except LedgerError as error:
-            self.ledger_fault = str(error)
+            log.error("ledger_not_trusted", reason=str(error))
         self.keyring = open_keyring(settings)
         self.spool = Spool(
             settings.spool.folder,

@@ -54,6 +54,11 @@ class AgiEnvironment:
         return self.values.get("agi_channel", "")
 
     @property
+    def version(self) -> str:
+        """Asterisk's own version (``agi_version``), which distributions lengthen."""
+        return self.values.get("agi_version", "")
+
+    @property
     def callerid(self) -> str:
         """The caller's number (``agi_callerid``); empty where Asterisk says ``unknown``."""
         number = self.values.get("agi_callerid", "")

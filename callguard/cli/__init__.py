@@ -27,9 +27,16 @@ from callguard.cli import (
     serve,
     tenant,
 )
+from callguard.cli.key_recipient import PRIVATE
 from callguard.cli.surroundings import FAILURES, log_to_stderr
 from callguard.policy.tables import plain
 from callguard.storage.faults import one_line
+
+TYPED = (
+    "that is a private key: nothing was done with it, but a command line is seen and kept, so make "
+    "another one; age-keygen -y shows the public half"
+)
+"""Wherever it was typed, it is not repeated."""
 
 app = typer.Typer(
     name="callguard",
@@ -67,6 +74,9 @@ def version() -> None:
 def main() -> None:
     """The ``callguard`` command."""
     log_to_stderr("warning", cache=False)
+    if any(PRIVATE in argument.upper() for argument in sys.argv):
+        print(f"callguard: {TYPED}", file=sys.stderr)
+        sys.exit(1)
     try:
         app()
     except FAILURES as error:

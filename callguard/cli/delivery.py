@@ -29,7 +29,7 @@ from callguard.recording.delivery.probe import probe
 
 app = typer.Typer(help="Deliveries: recordings to the tenants' own places.", no_args_is_help=True)
 
-PLACES = ("tenant", "place", "kind", "keep", "added", "settings")
+PLACES = ("tenant", "place", "kind", "keep", "added", "open", "settings")
 ROWS = ("place", "state", "attempts", "next", "confirmed", "bytes", "sha256", "reason", "answer")
 TEST_S = 120.0
 
@@ -60,12 +60,15 @@ def add(
             check_files(place)
             with database.writing() as connection:
                 store.add(connection, place, actor=actor())
+                others = store.has_key_of_its_own(connection, tenant)
     except PlaceError as error:
         raise CommandError(str(error)) from None
     value = {"tenant": tenant, "place": name, "kind": kind, "keep": keep}
     told = [f"added {kind} place {name} of {tenant}"]
     if not keep:
         told.append("nothing is kept here of what every such place has confirmed")
+        if not others:
+            told.append(f"{tenant} has no key of its own: all stays here until it has one")
     say(as_json, value, "\n".join(told))
 
 
@@ -75,12 +78,13 @@ def list_places(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """List the places."""
+    """List the places, and how much is still to go there."""
     with opened(config) as (_, database), database.reading() as connection:
         if tenant:
             require_tenant(connection, tenant)
         found = store.listed(connection, tenant or None)
-    rows = [_place(row, as_json) for row in found]
+        standing = store.standing(connection, tenant or None)
+    rows = [_place(row, standing.get((row.tenant_id, row.name), {}), as_json) for row in found]
     say_table(as_json, rows, PLACES, "Places")
 
 
@@ -182,7 +186,7 @@ async def _carry(place: Place, parcel: Parcel) -> Receipt:
         return await Carriers(SystemClock()).to(place).carry(parcel)
 
 
-def _place(row: Row[Any], as_json: bool) -> dict[str, object]:
+def _place(row: Row[Any], standing: dict[str, int], as_json: bool) -> dict[str, object]:
     settings = dict(row.settings)
     words = ", ".join(f"{key} {plain(str(value))}" for key, value in sorted(settings.items()))
     return {
@@ -191,6 +195,9 @@ def _place(row: Row[Any], as_json: bool) -> dict[str, object]:
         "kind": row.kind,
         "keep": row.keep if as_json else ("yes" if row.keep else "no"),
         "added": row.added_at.isoformat(timespec="seconds"),
+        "open": standing
+        if as_json
+        else ", ".join(f"{state} {count}" for state, count in standing.items()),
         "settings": settings if as_json else words,
     }
 

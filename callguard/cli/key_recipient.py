@@ -29,7 +29,8 @@ app = typer.Typer(
 LONGEST = 4_096
 """Characters of a line with a public key; a post-quantum one is of 1,959."""
 
-_PRIVATE = "AGE-SECRET-KEY"
+PRIVATE = "AGE-SECRET-KEY-"
+"""How a private key begins, in capitals."""
 
 
 @app.command("add")
@@ -46,7 +47,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Let a public key of the tenant's own open the recordings to come."""
-    public = _parsed(recipient)
+    public = public_key(sys.stdin.readline(LONGEST) if recipient == "-" else recipient)
     with opened(config) as (_, database), database.writing() as connection:
         require_tenant(connection, tenant)
         at = SystemClock().now()
@@ -67,7 +68,6 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Seal the recordings to come without one of the tenant's own public keys."""
-    _refuse_private(recipient)
     with opened(config) as (_, database), database.writing() as connection:
         at = SystemClock().now()
         found = remove_recipient(connection, tenant, recipient.strip(), at=at, actor=actor())
@@ -85,17 +85,11 @@ def kind_of(recipient: str) -> age.KeyKind:
     return "pq" if is_post_quantum(recipient) else "x25519"
 
 
-def _parsed(text: str) -> str:
+def public_key(text: str) -> str:
     """The public key in its one form. Raises CommandError, KeyFormatError; neither repeats it."""
-    if text == "-":
-        text = sys.stdin.readline(LONGEST)
-    _refuse_private(text)
-    return str(age.parse_recipient(text.strip()))
-
-
-def _refuse_private(text: str) -> None:
-    if _PRIVATE in text.upper():
+    if PRIVATE in text.upper():
         raise CommandError(
-            "that is a private key, not a recipient: it was not stored, but a command line is "
-            "seen and kept, so make another one; age-keygen -y shows the public half"
+            "that is a private key, not a recipient: it was not stored; age-keygen -y shows the "
+            "public half"
         )
+    return str(age.parse_recipient(text.strip()))

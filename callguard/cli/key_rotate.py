@@ -112,12 +112,12 @@ def run(
     """Rotates one tenant, or all, and says what became of each. Raises CommandError at the end
     where one failed."""
     keyring = open_keyring(settings)
+    done: list[Rotated] = []
+    faults: dict[str, str] = {}
     with database.reading() as connection:
         if tenant:
             require_tenant(connection, tenant)
-        whose = [tenant] if tenant else _rotated(connection, renew)
-    done: list[Rotated] = []
-    faults: dict[str, str] = {}
+        whose = [tenant] if tenant else _rotated(connection, renew, faults)
     with means_of(database, keyring, "headers") as means:
         for one in whose:
             try:
@@ -151,14 +151,18 @@ def _switch(database: Database, tenant: str, own_key: bool, *, renew: bool) -> b
     return renew
 
 
-def _rotated(connection: Connection, renew: bool) -> list[str]:
-    ids = connection.execute(select(tenants.c.id).order_by(tenants.c.id)).scalars()
-    found = [read_keys(connection, one) for one in ids]
-    return [
-        keys.tenant
-        for keys in found
-        if keys.present and (not renew or (keys.settings.own_key and keys.active is not None))
-    ]
+def _rotated(connection: Connection, renew: bool, faults: dict[str, str]) -> list[str]:
+    """Whose keys are rotated with --all; those that cannot be read are entered in ``faults``."""
+    found = []
+    for one in connection.execute(select(tenants.c.id).order_by(tenants.c.id)).scalars().all():
+        try:
+            keys = read_keys(connection, one)
+        except TenantError as error:
+            faults[one] = one_line(error)
+            continue
+        if keys.present and (not renew or (keys.settings.own_key and keys.active is not None)):
+            found.append(one)
+    return found
 
 
 @contextmanager

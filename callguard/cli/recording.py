@@ -1,16 +1,14 @@
 """``callguard recording``: what was recorded."""
 
-import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from sqlalchemy import select
 
 from callguard.cli.erase import erase, ledger_state
+from callguard.cli.recording_export import export
 from callguard.cli.recording_verify import RoleOption, verify
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
@@ -24,30 +22,11 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.clock import SystemClock
-from callguard.config import Settings
 from callguard.consent.chain_rows import alive
 from callguard.policy.tables import plain
-from callguard.recording.age import AgeError
-from callguard.recording.keyring import open_keyring
-from callguard.recording.playback.access import (
-    GROUNDS,
-    Asked,
-    Refusal,
-    read_ground,
-    read_role,
-)
-from callguard.recording.playback.admission import (
-    Admitted,
-    admit,
-    admitted,
-    consider,
-    note_damage,
-    note_refusal,
-)
-from callguard.recording.playback.ranges import PlainRecording, Ranges, SealedRecording
-from callguard.recording.playback.reading import file_key_of, listed, payload_of
-from callguard.recording.store.objects import ObjectStore
-from callguard.recording.store.opening import open_store
+from callguard.recording.playback.access import Asked, Refusal, read_role
+from callguard.recording.playback.admission import Admitted, consider, note_refusal
+from callguard.recording.playback.reading import listed
 from callguard.storage.schema import recording_events
 
 app = typer.Typer(help="Recordings.", no_args_is_help=True)
@@ -56,6 +35,7 @@ EVENTS = ("at", "event", "by", "reason")
 COLUMNS = ("recording", "call", "tenant", "state", "started", "bytes", "expires")
 
 
+app.command("export")(export)
 app.command("verify")(verify)
 app.command("erase")(erase)
 app.command("ledger")(ledger_state)
@@ -183,63 +163,3 @@ _RESTRICTED: Mapping[bool | None, str | None] = {True: "yes", False: None, None:
 
 def _second(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="seconds")
-
-
-@app.command("export")
-def export(
-    recording: str,
-    out: Annotated[Path, typer.Argument(help="The file to write, or - for standard output.")],
-    reason: Annotated[str, typer.Option(help="Why it is read; kept in the audit log.")],
-    wav: Annotated[bool, typer.Option(help="Decrypted, with the tenant's own key.")] = False,
-    ground: Annotated[
-        str,
-        typer.Option(help=f"Where processing is restricted: {', '.join(GROUNDS)}."),
-    ] = "",
-    role: RoleOption = "operator",
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a recording as an ordinary age file, or as a plain WAV; logged before it is read."""
-    reader = read_role(actor(), role)
-    asked = Asked(reader, "wav" if wav else "age", reason, read_ground(ground))
-    now = SystemClock().now()
-    with opened(config) as (settings, database):
-        store = open_store(settings)
-        if str(out) != "-" and os.path.lexists(out):
-            raise CommandError(f"{out} exists already")
-        with database.writing() as connection:
-            found = admit(connection, asked, recording, now)
-        one = admitted(found)
-        try:
-            size = _write(out, _pieces(one, wav, settings, store))
-        except AgeError as error:
-            with database.writing() as connection:
-                note_damage(connection, asked, one.row, SystemClock().now(), str(error))
-            raise
-    if str(out) != "-":
-        say(as_json, {"recording": recording, "bytes": size}, f"wrote {out}: {size} bytes")
-
-
-def _pieces(one: Admitted, wav: bool, settings: Settings, store: ObjectStore) -> Iterator[bytes]:
-    payload = payload_of(one.row, store)
-    source: Ranges = SealedRecording(one.row.header, payload)
-    if wav:
-        wrapper = open_keyring(settings).identities
-        source = PlainRecording(payload, file_key_of(one.row, one.identities, wrapper))
-    return source.pieces(0, source.size)
-
-
-def _write(out: Path, pieces: Iterator[bytes]) -> int:
-    """Writes a file that only its owner reads; nothing is left of a failed one."""
-    if str(out) == "-":
-        return sum(sys.stdout.buffer.write(piece) for piece in pieces)
-    try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise CommandError(f"{out} exists already") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            return sum(file.write(piece) for piece in pieces)
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise

@@ -27,11 +27,19 @@ from callguard.policy.tables import plain
 from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import KeyWrapper
 from callguard.recording.playback.access import Asked, Refusal, read_role
-from callguard.recording.playback.admission import Admitted, admit, admitted, consider, note_damage
+from callguard.recording.playback.admission import (
+    Admitted,
+    RefusedError,
+    admit,
+    admitted,
+    consider,
+    note_damage,
+)
 from callguard.recording.playback.reading import visible
 from callguard.recording.playback.verifying import Finding, examine
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.recording.store.opening import open_store
+from callguard.recording.tombstones import not_remembering
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
 
@@ -113,10 +121,15 @@ def _one(
     wrapper: KeyWrapper,
     told: Told = lambda _: None,
 ) -> Finding:
+    """Raises RefusedError where it was erased meanwhile, which looks like damage."""
     found = examine(one.row, one.identities, store, wrapper, told)
     if not found.whole:
+        now = SystemClock().now()
         with database.writing() as connection:
-            note_damage(connection, asked, one.row, SystemClock().now(), found.line)
+            still = consider(connection, asked, one.row.id, now)
+            if isinstance(still, Admitted):
+                note_damage(connection, asked, one.row, now, found.line)
+        admitted(still)
     return found
 
 
@@ -125,6 +138,8 @@ def _chosen(database: Database, asked: Asked, tenant: str, sample: int) -> list[
     CommandError."""
     reader, now = asked.reader, SystemClock().now()
     with database.writing() as connection:
+        if (unknown := not_remembering(connection)) is not None:
+            raise CommandError(f"no recording is read while {unknown}")
         if tenant:
             require_tenant(connection, tenant)
             if not reader.may_see(tenant):
@@ -168,6 +183,8 @@ def _all(
         try:
             result.take(_one(database, asked, one, store, wrapper, told))
             unanswered = 0
+        except RefusedError:
+            continue
         except ObjectStoreError as error:
             unanswered += 1
             if unanswered == UNANSWERED:

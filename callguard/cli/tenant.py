@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from callguard.cli.arguments import read_tenant
+from callguard.cli.key_recipient import public_key
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -85,6 +86,7 @@ def add_tenant(
                 "purpose": purpose,
                 "record": record,
                 "key_kind": kind or "pq",
+                "own_key": kind is not None,
                 "shown_number": shown_number,
                 "languages": line_language or [],
                 "typed_opt_out": typed_opt_out,
@@ -97,7 +99,8 @@ def add_tenant(
             master = open_keyring(settings).identities
             identity = generate_tenant_identity(master, tenant, 1, kind)
             own = OwnKey(kind, identity.recipient, identity.wrapped)
-        recipients, numbers, endpoints = recipient or [], number or [], endpoint or []
+        recipients = list(dict.fromkeys(map(public_key, recipient or [])))
+        numbers, endpoints = number or [], endpoint or []
         _check_recipients([*([own.recipient] if own else []), *recipients])
         new = NewTenant(tenant, name or tenant, chosen, own, recipients, numbers, endpoints)
         law = _policy(settings)

@@ -19,6 +19,7 @@ from callguard.consent.modes import Mode, choose, law_of
 from callguard.consent.states import ConsentState
 from callguard.contacts.contact import ContactError
 from callguard.gate.callbook import Call
+from callguard.gate.coding import choose_coding
 from callguard.gate.opt_out import opt_out
 from callguard.gate.room import Gate
 from callguard.gate.telling import Telling
@@ -251,9 +252,14 @@ async def _decline(telling: Telling) -> After:
 
 async def _record(telling: Telling) -> None:
     gate, session, call = telling.gate, telling.session, telling.call
-    file = await gate.recordings.begin(telling.tenant, call, session.env.uniqueid)
+    outbound = call.direction == "outbound"
+    coding = await choose_coding(session, telling.tenant, outbound=outbound)
+    file = await gate.recordings.begin(telling.tenant, call, session.env.uniqueid, coding.name)
     if file is None:
         return
+    if coding.instead is not None:
+        gate.counts.fault("recorded_in_mono")
+        log.warning("recorded_in_mono", call=call.id, reason=coding.instead)
     if gate.acts.ended(call.id) or not _may_be_recorded(gate, session, call):
         # Somebody stopped it, or withdrew, before it began.
         gate.recordings.abandon(file)
@@ -262,9 +268,10 @@ async def _record(telling: Telling) -> None:
     tone = f"B({telling.tenant.settings.beep_s})" if beep else ""
     try:
         # The file name is opaque and ours: the arguments of MixMonitor can run a shell.
-        coding = gate.recordings.monitor_options(file)
-        await session.exec("MixMonitor", file, f"b{coding}{tone}i({MONITOR})")
-        gate.recordings.running(file, await session.get_variable(MONITOR))
+        options = gate.recordings.monitor_options(file)
+        await session.exec("MixMonitor", file, f"b{options}{tone}i({MONITOR})")
+        monitor = await session.get_variable(MONITOR)
+        gate.recordings.running(file, monitor, coding.instead)
         if gate.acts.ended(call.id):
             for recording in gate.recordings.in_progress(call, session.env.uniqueid):
                 await gate.recordings.stop(recording)

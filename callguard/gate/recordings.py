@@ -61,6 +61,7 @@ class CallRecordings:
         self._stopping: dict[str, asyncio.Task[bool]] = {}
         self.supervision = Supervision(clock, database, recorder, pbxs, parties, self._silence)
         recorder.on_done = self._done
+        sealer.live.lost_entries.on_lost = self._entry_lost
 
     def _silence(self, pbx: Pbx) -> Silence:
         return Silence(
@@ -73,21 +74,24 @@ class CallRecordings:
 
     # --- beginning and ending -----------------------------------------------------------------
 
-    async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
+    async def begin(
+        self, tenant: Tenant, call: Call, channel_uniqueid: str, encoding: str | None = None
+    ) -> str | None:
         paused = any(self.paused(r) for r in self.in_progress(call, channel_uniqueid))
         return await self._recorder.begin(
-            tenant, call.id, call.pbx, channel_uniqueid, paused=paused
+            tenant, call.id, call.pbx, channel_uniqueid, paused=paused, encoding=encoding
         )
 
     def monitor_options(self, asterisk_path: str) -> str:
         return self._recorder.monitor_options(asterisk_path)
 
-    def running(self, asterisk_path: str, monitor: str | None) -> None:
-        """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
+    def running(self, asterisk_path: str, monitor: str | None, reason: str | None = None) -> None:
+        """Asterisk writes that file; ``monitor`` is its MixMonitor's id, ``reason`` why it is not
+        as the tenant wished."""
         recording = self._recorder.running(asterisk_path, monitor)
         if recording is None:
             return
-        self._log.note(recording, "started", CALLGUARD)
+        self._log.note(recording, "started", CALLGUARD, reason)
         together = self._of(recording.pbx, recording.call_id, recording.channel_uniqueid)
         if any(self.paused(r) for r in together) and not self.paused(recording):
             # It was while this one was being made ready.
@@ -182,6 +186,18 @@ class CallRecordings:
         self._ended.discard(recording.id)
         self._pauses.pop(recording.id, None)
         self.supervision.ended(recording)
+
+    def _entry_lost(self, recording: OpenRecording) -> None:
+        """What Asterisk goes on writing is kept nowhere: it is stopped, so that nobody believes it
+        is recorded. Without its id another recording of that channel could be stopped instead."""
+        here = self._recorder.on_channel(recording.pbx, recording.channel_uniqueid)
+        if self.has_ended(recording) or (recording.monitor is None and len(here) > 1):
+            return
+        if recording.id not in self._recorder.to_stop:
+            self._recorder.to_stop[recording.id] = recording
+            self._log.note(recording, "stopped", CALLGUARD, "its spool entry is gone")
+        if (silence := self.supervision.silences.get(recording.pbx)) is not None:
+            silence.stop_soon(recording)
 
     def none_left(self, pbx: str, uniqueid: str) -> None:
         """No recording is known to run on that channel any more. Asterisk does not say which one

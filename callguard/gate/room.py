@@ -40,9 +40,12 @@ class Recordings(Protocol):
         gone."""
         ...
 
-    async def begin(self, tenant: Tenant, call: Call, channel_uniqueid: str) -> str | None:
+    async def begin(
+        self, tenant: Tenant, call: Call, channel_uniqueid: str, encoding: str | None = None
+    ) -> str | None:
         """The file that Asterisk shall write, under Asterisk's own path, once its key, header
-        and row are durable; None if there can be no recording."""
+        and row are durable; None if there can be no recording. Coded as the tenant wishes, where
+        no other ``encoding`` is given."""
         ...
 
     def abandon(self, asterisk_path: str) -> None:
@@ -53,8 +56,9 @@ class Recordings(Protocol):
         """The options that MixMonitor needs to write that file as it is to be coded."""
         ...
 
-    def running(self, asterisk_path: str, monitor: str | None) -> None:
-        """Asterisk writes that file; ``monitor`` is its MixMonitor's id."""
+    def running(self, asterisk_path: str, monitor: str | None, reason: str | None = None) -> None:
+        """Asterisk writes that file; ``monitor`` is its MixMonitor's id, ``reason`` why it is not
+        as the tenant wished."""
         ...
 
     def in_progress(self, call: Call, channel_uniqueid: str) -> tuple[OpenRecording, ...]:

@@ -7,6 +7,7 @@ sealed from the length that is durable.
 """
 
 import asyncio
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,18 +17,14 @@ from sqlalchemy import Connection, Row, select, update
 
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
-from callguard.recording.ending import ending_name
+from callguard.recording.ending import Sealed, ending_name
 from callguard.recording.events import CALLGUARD, Kind, RecordingEvent, as_row
 from callguard.recording.formats import FORMATS
-from callguard.recording.growing import (
-    GrowingPayload,
-    PartMissing,
-    Sealed,
-    SpoolGrewError,
-)
+from callguard.recording.growing import GrowingPayload, SpoolGrewError
 from callguard.recording.keys import KeyWrapper, unwrap_file_key
 from callguard.recording.live import LiveSealing
-from callguard.recording.progress import missing_at_most
+from callguard.recording.part import PartMissing
+from callguard.recording.progress import missing_at_most, missing_of_all
 from callguard.recording.recorder import OpenRecording, Recorder, close_without_audio
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
@@ -46,7 +43,7 @@ RecordingRow = Row[tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a recording closes: what was sealed, how much audio is missing from it, and why."""
+    """How a recording closes: what was sealed, and how much audio is missing from it at most."""
 
     sealed: Sealed
     missing: int = 0
@@ -88,7 +85,7 @@ class Closer:
         days = days_kept(self._tenants.get(row.tenant_id), "recording")
         expires = expires_at(ended, days)
         try:
-            end = await self._end(recording, row)
+            end = await self._end(recording, row, ended)
         except (SpoolError, ObjectStoreError):
             row = await self._row(recording)
             if row is not None and row.state == "recording":
@@ -125,7 +122,7 @@ class Closer:
         wanted = select(recordings).where(recordings.c.id == recording.id)
         return await self._database.read(lambda c: c.execute(wanted).one_or_none())
 
-    async def _end(self, recording: OpenRecording, row: RecordingRow) -> End | str:
+    async def _end(self, recording: OpenRecording, row: RecordingRow, ended: datetime) -> End | str:
         """What the recording is now, or ``empty`` or ``lost``."""
         if row.encoding not in FORMATS:
             raise SpoolError(f"recording {row.id} is coded in an unknown way: {row.encoding}")
@@ -144,7 +141,7 @@ class Closer:
         except SpoolEntryMissing:
             if not self._spool.is_there():
                 raise
-            return await self._cut_short(row, payload, plain)
+            return await self._cut_short(row, payload, plain, ended)
         except PartMissing:
             await asyncio.to_thread(payload.start_over)
             raise
@@ -153,7 +150,7 @@ class Closer:
                 raise
             # Committed by a callguard that did not enter the length first.
             sealed = await asyncio.to_thread(payload.finish, 0, first=False)
-        return self._whole(row, sealed, row.missing_bytes or payload.silenced)
+        return _as_it_is(row, sealed, row.missing_bytes or payload.silenced)
 
     async def _first_end(self, row: RecordingRow, payload: GrowingPayload, plain: int) -> Sealed:
         await self._set_length(row, plain)
@@ -166,17 +163,36 @@ class Closer:
             raise
 
     async def _cut_short(
-        self, row: RecordingRow, payload: GrowingPayload, plain: int | None
+        self, row: RecordingRow, payload: GrowingPayload, plain: int | None, ended: datetime
     ) -> End | str:
         """The spool entry is gone: what was sealed while the call ran is what there is."""
         kept = await asyncio.to_thread(payload.salvage)
         if not kept:
             return "lost"
-        seen = max(payload.spooled, plain - payload.header_size if plain is not None else 0)
-        missing = missing_at_most(payload.header_size, kept, seen) + payload.silenced
+        missing = row.missing_bytes
+        if missing is None:
+            missing = self._missing(row, payload, kept, plain, ended) + payload.silenced
         await self._set_length(row, kept, missing)
         sealed = await asyncio.to_thread(payload.finish, kept, first=False)
-        return self._whole(row, sealed, missing, exact=bool(seen))
+        return _as_it_is(row, sealed, missing)
+
+    def _missing(
+        self,
+        row: RecordingRow,
+        payload: GrowingPayload,
+        kept: int,
+        plain: int | None,
+        ended: datetime,
+    ) -> int:
+        """Bytes of audio that are missing at most, where ``kept`` bytes of plaintext are sealed."""
+        if plain is not None:
+            return max(0, plain - kept)
+        header, rate = payload.header_size, FORMATS[row.encoding].wav.bytes_per_second
+        if payload.seen_at is None:
+            lasted = (ended - row.started_at).total_seconds()
+            return missing_of_all(header, kept, lasted, rate)
+        unseen = self._clock.monotonic() - payload.seen_at
+        return missing_at_most(header, kept, payload.spooled, unseen, rate)
 
     async def _set_length(
         self, row: RecordingRow, plain: int | None, missing: int | None = None
@@ -186,14 +202,6 @@ class Closer:
         work = partial(_enter_length, recording_id=row.id, plain=plain, missing=missing)
         if not await self._journal.write(work, timeout=DURABLE_S):
             raise SpoolError(f"recording {row.id} is no longer in progress")
-
-    def _whole(self, row: RecordingRow, sealed: Sealed, missing: int, *, exact: bool = True) -> End:
-        missing += sealed.late
-        if not missing:
-            return End(sealed)
-        seconds = FORMATS[row.encoding].wav.duration(missing)
-        reason = f"{'' if exact else 'at most '}{seconds:.1f} s of its audio are missing"
-        return End(sealed, missing, reason)
 
     async def _tidy(self, recording: OpenRecording, *, payload: bool) -> None:
         if payload:
@@ -215,6 +223,17 @@ class Closer:
             reason,
         )
         self._journal.post(as_row(event, evidence_days(self._tenants.get(recording.tenant))))
+
+
+def _as_it_is(row: RecordingRow, sealed: Sealed, at_most: int) -> End:
+    """What came late is known to the byte; of what went with the spool or a part, only the most
+    that it can have been."""
+    missing = at_most + sealed.late
+    if not missing:
+        return End(sealed)
+    seconds = FORMATS[row.encoding].wav.duration(missing)
+    told = f"at most {math.ceil(seconds * 10) / 10:.1f}" if at_most else f"{seconds:.1f}"
+    return End(sealed, missing, f"{told} s of its audio are missing")
 
 
 def _enter_length(

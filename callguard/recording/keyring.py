@@ -8,6 +8,7 @@ machine's, which the KMS opens once, at the start.
 from __future__ import annotations
 
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +59,15 @@ class Followed:
             except UnwrapError:
                 raise error from None
 
+    def made(self, wrapped: bytes) -> bool:
+        return self.now.made(wrapped)
+
 
 def open_keyring(settings: Settings) -> Keyring:
-    """The keyring that the settings name. May ask a KMS. Raises KeyStoreError."""
+    """The keyring that the settings name. May ask a KMS. Raises KeyStoreError.
+
+    A process that holds keys, and those it starts, leave no core dump from here on."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if settings.keys.vault is None:
         master = MasterKey.load(settings.master_key)
         return Keyring(identities=master, in_progress=master)
@@ -69,6 +76,9 @@ def open_keyring(settings: Settings) -> Keyring:
     if len(secret) != MASTER_KEY_SIZE:
         raise UnwrapError("the key of recordings in progress is of another size")
     own: KeyWrapper = MasterKey(secret)
+    if settings.keys.vault.leaving:
+        master = MasterKey.load(settings.master_key)
+        return Keyring(Followed(master, vault), Followed(master, own))
     if not settings.master_key.exists():
         return Keyring(identities=vault, in_progress=own)
     before = MasterKey.load(settings.master_key)
@@ -78,7 +88,7 @@ def open_keyring(settings: Settings) -> Keyring:
 def make_keyring(settings: Settings) -> list[Path]:
     """Makes what the keyring needs and is not there yet; which files those are. Raises
     KeyStoreError."""
-    if settings.keys.vault is None:
+    if settings.keys.vault is None or settings.keys.vault.leaving:
         if settings.master_key.exists():
             MasterKey.load(settings.master_key)
             return []

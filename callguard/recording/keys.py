@@ -54,6 +54,10 @@ class KeyWrapper(Protocol):
         """Return what `wrap` was given. Raises KeyStoreError, UnwrapError if it does not open."""
         ...
 
+    def made(self, wrapped: bytes) -> bool:
+        """Whether these bytes say that this one wrapped them, and no other."""
+        ...
+
 
 class MasterKey:
     """A 32-byte key from a file that its owner alone can read."""
@@ -121,7 +125,7 @@ class MasterKey:
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """Decrypt what `wrap` made. Raises UnwrapError, which tells a foreign key from damage."""
         if not wrapped.startswith(_VERSION):
-            raise UnwrapError("the wrapped key is of an unknown version")
+            raise UnwrapError("no master key wrapped these bytes: a KMS did, or they were altered")
         if len(wrapped) < _PREFIX_SIZE + _TAG_SIZE:
             raise UnwrapError("the wrapped key is cut short")
         prefix, sealed = wrapped[:_PREFIX_SIZE], wrapped[_PREFIX_SIZE:]
@@ -133,6 +137,9 @@ class MasterKey:
             return self._cipher(context).decrypt(nonce, sealed, prefix + context)
         except InvalidTag:
             raise UnwrapError("the wrapped key was altered or belongs elsewhere") from None
+
+    def made(self, wrapped: bytes) -> bool:
+        return wrapped.startswith(_VERSION + self._id)
 
     def _cipher(self, context: bytes) -> ChaCha20Poly1305:
         if not context:
@@ -164,8 +171,15 @@ def generate_tenant_identity(
 ) -> NewIdentity:
     """Make an identity for a tenant and wrap it. Its private half exists nowhere else."""
     identity = age.generate_identity(kind)
-    wrapped = wrapper.wrap(identity.encode().encode("ascii"), identity_context(tenant, version))
+    wrapped = wrap_tenant_identity(wrapper, identity, tenant, version)
     return NewIdentity(str(identity.recipient), wrapped)
+
+
+def wrap_tenant_identity(
+    wrapper: KeyWrapper, identity: age.Identity, tenant: str, version: int
+) -> bytes:
+    """Wrap a tenant's identity as that version of it. Raises KeyStoreError."""
+    return wrapper.wrap(identity.encode().encode("ascii"), identity_context(tenant, version))
 
 
 def open_tenant_identity(

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Connection, Row, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.clock import Clock
 from callguard.recording.ending import ending_name
 from callguard.recording.formats import FORMATS
-from callguard.recording.growing import GrowingPayload, PartMissing
+from callguard.recording.growing import GrowingPayload
 from callguard.recording.keys import KeyStoreError, KeyWrapper, unwrap_file_key
+from callguard.recording.lost_entries import LostEntries
+from callguard.recording.part import PartMissing
 from callguard.recording.recorder import OpenRecording, Recorder
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
@@ -57,8 +60,10 @@ class LiveSealing:
         recorder: Recorder,
         *,
         on_closing: Callable[[OpenRecording], None] = lambda _: None,
+        has_ended: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """``on_closing`` is told of one whose end was durable already."""
+        """``on_closing`` is told of one whose end was durable already; ``has_ended`` is whether no
+        more audio comes to one."""
         self._clock = clock
         self._database = database
         self._spool = spool
@@ -66,6 +71,7 @@ class LiveSealing:
         self._wrapper = wrapper
         self._recorder = recorder
         self._on_closing = on_closing
+        self.lost_entries = LostEntries(clock, recorder, has_ended)
         self._payloads: dict[str, GrowingPayload] = {}
         self._troubles: dict[str, _Trouble] = {}
         self._gone: set[str] = set()
@@ -110,6 +116,7 @@ class LiveSealing:
             found.forget_key()
         self._troubles.pop(recording_id, None)
         self._gone.discard(recording_id)
+        self.lost_entries.forget(recording_id)
 
     async def round(self) -> None:
         """One look at all, and what follows from it."""
@@ -117,7 +124,9 @@ class LiveSealing:
         if not looked_at:
             return
         loop = asyncio.get_running_loop()
-        due = await loop.run_in_executor(self._pool, self._look, looked_at)
+        now = self._clock.monotonic()
+        due, lost = await loop.run_in_executor(self._pool, self._look, looked_at, now)
+        await self._tell_of(lost)
         due = await self._with_keys(due)
         if not due:
             return
@@ -126,10 +135,7 @@ class LiveSealing:
         outcomes = [one for share in await asyncio.gather(*work) for one in share]
         missing = [r for r, error in outcomes if isinstance(error, PartMissing)]
         begun = [r for r, _ in outcomes if (p := self._payloads.get(r.id)) and p.begun_anew]
-        await self._check([*missing, *begun])
-        for recording in begun:
-            if (payload := self._payloads.get(recording.id)) is not None:
-                payload.begun_anew = False
+        await self._check(missing, begun)
         for recording, error in outcomes:
             if error is None or recording.id in self._gone:
                 self._troubles.pop(recording.id, None)
@@ -149,26 +155,40 @@ class LiveSealing:
         ]
 
     def _look(
-        self, looked_at: Sequence[tuple[OpenRecording, GrowingPayload]]
-    ) -> list[OpenRecording]:
-        """In a thread: those that have something to seal."""
-        due = []
+        self, looked_at: Sequence[tuple[OpenRecording, GrowingPayload]], now: float
+    ) -> tuple[list[OpenRecording], list[OpenRecording]]:
+        """In a thread: those that have something to seal, and those whose spool entry is gone while
+        they run."""
+        due, lost = [], []
         for recording, payload in looked_at:
             try:
-                size = self._spool.size(recording.spool_name)
+                size = payload.look(now)
             except SpoolError:
                 continue  # closing it says so
-            payload.spooled = max(payload.spooled, size or 0)
-            if payload.is_due(size):
-                due.append(recording)
-        return due
+            if size is not None:
+                if payload.is_due(size):
+                    due.append(recording)
+            elif self.lost_entries.is_new(recording, was_seen=payload.seen_at is not None, now=now):
+                lost.append(recording)
+        # A spool that is away as a whole may come back.
+        return due, lost if lost and self._spool.is_there() else []
+
+    async def _tell_of(self, lost: Sequence[OpenRecording]) -> None:
+        """Of those that are still in progress, as far as that is known."""
+        rows = await self._read(r.id for r in lost)
+        for recording in lost:
+            row = rows.get(recording.id) if rows is not None else None
+            if rows is not None and (row is None or row.state != "recording"):
+                self._gone.add(recording.id)  # erased; whoever closes it tidies up
+            else:
+                self.lost_entries.tell(recording)
 
     async def _with_keys(self, due: Sequence[OpenRecording]) -> list[OpenRecording]:
         """Those whose key is here, or can be had now."""
         new = {r.id: r for r in due if not self.payload(r).has_key}
-        if not new:
-            return list(due)
         rows = await self._read(new)
+        if rows is None:
+            return [r for r in due if r.id not in new]
         for recording_id, recording in new.items():
             row = rows.get(recording_id)
             if row is None or row.state != "recording":
@@ -185,8 +205,12 @@ class LiveSealing:
                     self._failed(recording, error)
         return [r for r in due if self.payload(r).has_key]
 
-    async def _read(self, which: Iterable[str]) -> dict[str, Row[tuple[object, ...]]]:
+    async def _read(self, which: Iterable[str]) -> dict[str, Row[tuple[object, ...]]] | None:
+        """The rows of recordings; None where the database does not answer: whatever has its key
+        already goes on without it."""
         ids = sorted(which)
+        if not ids:
+            return {}
 
         def read(connection: Connection) -> dict[str, Row[tuple[object, ...]]]:
             found: dict[str, Row[tuple[object, ...]]] = {}
@@ -196,7 +220,12 @@ class LiveSealing:
                     found[str(row.id)] = row
             return found
 
-        return await self._database.read(read)
+        try:
+            return await self._database.read(read)
+        except (SQLAlchemyError, TimeoutError) as error:
+            self.failures += 1
+            log.error("recordings_not_read", reason=one_line(error))
+            return None
 
     def _advance(
         self, share: Sequence[OpenRecording]
@@ -217,19 +246,25 @@ class LiveSealing:
                 outcomes.append((recording, None))
         return outcomes
 
-    async def _check(self, suspected: Sequence[OpenRecording]) -> None:
+    async def _check(
+        self, missing: Sequence[OpenRecording], begun: Sequence[OpenRecording]
+    ) -> None:
         """A recording that was erased while its part was made leaves none behind."""
-        if not suspected:
-            return
-        rows = await self._read({r.id for r in suspected})
-        erased = [r for r in suspected if r.id not in rows or rows[r.id].state == "erasing"]
-        for recording in erased:
-            self._gone.add(recording.id)
-            if (payload := self._payloads.get(recording.id)) is not None:
+        suspected = {r.id: r for r in (*missing, *begun)}
+        rows = await self._read(suspected)
+        if rows is None:
+            return  # it is asked again, as long as the part is thought to be new
+        erased = [r for r in suspected if r not in rows or rows[r].state == "erasing"]
+        for recording_id in erased:
+            self._gone.add(recording_id)
+            if (payload := self._payloads.get(recording_id)) is not None:
                 payload.forget_key()
         if erased:
-            names = [name for r in erased for name in (r.id, ending_name(r.id))]
+            names = [name for id_ in erased for name in (id_, ending_name(id_))]
             await asyncio.to_thread(self._store.delete, names)
+        for recording in begun:
+            if (payload := self._payloads.get(recording.id)) is not None:
+                payload.may_be_there()
 
     def _part_lost(self, recording: OpenRecording) -> None:
         payload = self._payloads.get(recording.id)

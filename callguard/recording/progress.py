@@ -6,6 +6,8 @@ whole chunks that were sealed so far; its size says how many.
 
 from __future__ import annotations
 
+import math
+
 from callguard.recording import age
 
 HELD_BY_ASTERISK = 32 * 1024
@@ -53,11 +55,18 @@ def burst_s(bytes_per_second: int) -> float:
     return HELD_BY_ASTERISK / bytes_per_second + 0.5
 
 
-def missing_at_most(header: int, plain: int, spooled: int) -> int:
-    """Bytes of audio that are gone where the spool was lost and ``plain`` bytes of plaintext, the
-    header included, are sealed. ``spooled``: the most that was seen in the spool; 0 where nobody
-    looked, and then it is the most that can have been there."""
-    audio = max(0, plain - header)
-    if spooled:
-        return max(0, spooled - audio)
-    return age.CHUNK_SIZE + HELD_BY_ASTERISK
+def missing_at_most(
+    header: int, plain: int, spooled: int, unseen_s: float, bytes_per_second: int
+) -> int:
+    """Bytes of audio that can be gone with a spool entry, where ``plain`` bytes of plaintext, the
+    header included, are sealed: what was seen in the entry, ``spooled``, what Asterisk held back,
+    and what it went on to write in the seconds since the entry was last seen there."""
+    seen = spooled - max(0, plain - header)
+    return max(0, seen) + HELD_BY_ASTERISK + math.ceil(max(0.0, unseen_s) * bytes_per_second)
+
+
+def missing_of_all(header: int, plain: int, lasted_s: float, bytes_per_second: int) -> int:
+    """As ``missing_at_most``, where nobody saw the entry: all that the recording can have held in
+    the seconds it lasted, and never less than one that was being sealed until the end can lack."""
+    audio = math.ceil(max(0.0, lasted_s) * bytes_per_second) - max(0, plain - header)
+    return max(audio, age.CHUNK_SIZE + HELD_BY_ASTERISK)

@@ -133,9 +133,10 @@ class Recorder:
         channel_uniqueid: str,
         *,
         paused: bool = False,
+        encoding: str | None = None,
     ) -> str | None:
-        """Makes a recording ready, ``paused`` where its conversation is; returns the file for
-        Asterisk to write, or None."""
+        """Makes a recording ready, ``paused`` where its conversation is, coded as the tenant wishes
+        where no other ``encoding`` is given; returns the file for Asterisk to write, or None."""
         folder = self._folders.get(pbx)
         if folder is None:
             self._refuse("unknown_pbx", call_id)
@@ -146,7 +147,7 @@ class Recorder:
         if not self._store_has_room():
             self._refuse("store_full", call_id)
             return None
-        coding = FORMATS[tenant.settings.recording_format]
+        coding = FORMATS[encoding or tenant.settings.recording_format]
         at = self._clock.now()
         recording_id = str(uuid7(at))
         file_key = age.new_file_key()

@@ -59,7 +59,14 @@ class Sealer:
         self._spool = spool
         self._recorder = recorder
         self.live = LiveSealing(
-            clock, database, spool, store, wrapper, recorder, on_closing=self.ended
+            clock,
+            database,
+            spool,
+            store,
+            wrapper,
+            recorder,
+            on_closing=self.ended,
+            has_ended=self.has_ended,
         )
         self._closer = Closer(
             clock, database, journal, spool, store, wrapper, tenants, recorder, self.live

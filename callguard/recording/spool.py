@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from callguard.recording.durable import sync_folder
 
@@ -37,6 +37,14 @@ class SpoolError(Exception):
 
 class SpoolEntryMissing(SpoolError):  # noqa: N818 - an answer, not a malfunction
     """There is no entry of that name."""
+
+
+class EntrySeen(NamedTuple):
+    """One look at an entry: bytes that Asterisk has written to it, the released ones counted, and
+    which file it is."""
+
+    size: int
+    file: tuple[int, int]
 
 
 class Release(StrEnum):
@@ -119,12 +127,11 @@ class Spool:
             raise SpoolError(f"{name[:40]!r} is not the name of a spool entry")
         return self.folder / name
 
-    def size(self, name: str) -> int | None:
-        """Bytes that Asterisk has written to an entry, the released ones counted; None where there
-        is no entry. Raises SpoolError."""
+    def look(self, name: str) -> EntrySeen | None:
+        """What lies under that name; None where there is no entry. Raises SpoolError."""
         try:
             with _named_failure("look at", name):
-                return self.path(name).stat(follow_symlinks=False).st_size
+                return _seen(self.path(name).stat(follow_symlinks=False))
         except SpoolEntryMissing:
             return None
 
@@ -193,6 +200,11 @@ class SpoolEntry:
         with _named_failure("read", self.name):
             return os.fstat(self._descriptor).st_size
 
+    def look(self) -> EntrySeen:
+        """What is open here."""
+        with _named_failure("read", self.name):
+            return _seen(os.fstat(self._descriptor))
+
     def read(self, offset: int, size: int) -> bytes:
         """Return the bytes from `offset`, fewer than `size` only at the end of the entry."""
         pieces: list[bytes] = []
@@ -235,6 +247,10 @@ class SpoolEntry:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _seen(status: os.stat_result) -> EntrySeen:
+    return EntrySeen(status.st_size, (status.st_dev, status.st_ino))
 
 
 def punch_hole(descriptor: int, offset: int, length: int) -> Release:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from callguard.retention.ledger import (
     BEGINNING,
@@ -23,6 +23,7 @@ from callguard.retention.ledger import (
     Mark,
 )
 from callguard.storage.schema import erasure_mark, erasures, recordings, tenant_keys
+from callguard.tenants.keys import fingerprint, touch
 
 AT_ONCE = 500
 """Lines that are applied with one statement a table."""
@@ -145,18 +146,32 @@ def _erase(connection: Connection, some: Sequence[Erasure]) -> None:
 
 def _destroy(connection: Connection, some: Sequence[Erasure]) -> None:
     for erasure in some:
-        tenant, _, version = erasure.object_id.rpartition("/")
-        if not tenant or not version.isdecimal():
-            raise LedgerError(f"the erasure ledger names no tenant's key: {erasure.object_id}")
-        connection.execute(
+        tenant, version, public = _read_key_id(erasure.object_id)
+        key = and_(tenant_keys.c.tenant_id == tenant, tenant_keys.c.version == version)
+        recipient = connection.execute(select(tenant_keys.c.recipient).where(key)).scalar()
+        if recipient is None or fingerprint(recipient) != public:
+            continue  # made since, under a number that a restored database gave out again
+        undone = tenant_keys.c.destroyed_at.is_(None) | tenant_keys.c.wrapped_identity.is_not(None)
+        done = connection.execute(
             update(tenant_keys)
-            .where(
-                tenant_keys.c.tenant_id == tenant,
-                tenant_keys.c.version == int(version),
-                tenant_keys.c.destroyed_at.is_(None) | tenant_keys.c.wrapped_identity.is_not(None),
-            )
+            .where(key, undone)
             .values(wrapped_identity=None, destroyed_at=erasure.at)
         )
+        if done.rowcount:
+            touch(connection, tenant, erasure.at)
+
+
+def key_id(tenant: str, version: int, recipient: str) -> str:
+    """How the ledger names one version of a tenant's identity."""
+    return f"{tenant}/{version}/{fingerprint(recipient)}"
+
+
+def _read_key_id(name: str) -> tuple[str, int, str]:
+    rest, _, public = name.rpartition("/")
+    tenant, _, version = rest.rpartition("/")
+    if not tenant or not version.isdecimal():
+        raise LedgerError(f"the erasure ledger names no tenant's key: {name}")
+    return tenant, int(version), public
 
 
 _EFFECTS: Mapping[str, Callable[[Connection, Sequence[Erasure]], None]] = {

@@ -13,7 +13,11 @@ import hashlib
 import hmac
 import http.client
 import json
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import cast
 from urllib.parse import quote, urlsplit
 
@@ -37,9 +41,12 @@ class TransitWrapper:
     def __init__(self, settings: Vault) -> None:
         """Raises KeyStoreError where the address is not safe or a file cannot be read."""
         self._settings = settings
-        address = urlsplit(settings.url)
-        self._host = address.hostname or ""
-        self._port = address.port or (443 if address.scheme == "https" else 8200)
+        try:
+            address = urlsplit(settings.url)
+            self._host = address.hostname or ""
+            self._port = address.port or (443 if address.scheme == "https" else 8200)
+        except ValueError as error:
+            raise KeyStoreError(f"keys.vault.url {settings.url}: {error}") from None
         self._tls: ssl.SSLContext | None = None
         if address.scheme == "https":
             try:
@@ -64,7 +71,7 @@ class TransitWrapper:
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """See KeyWrapper.unwrap. Raises UnwrapError, and KeyStoreError where it cannot be asked."""
         if not wrapped.startswith(PREFIX):
-            raise UnwrapError("the wrapped key is of an unknown version")
+            raise UnwrapError("no KMS wrapped these bytes: a master key did, or they were altered")
         try:
             ciphertext = wrapped[len(PREFIX) :].decode("ascii")
         except UnicodeDecodeError:
@@ -75,6 +82,10 @@ class TransitWrapper:
         if not hmac.compare_digest(bound[:_DIGEST_SIZE], _digest(context)):
             raise UnwrapError("the wrapped key belongs elsewhere")
         return bound[_DIGEST_SIZE:]
+
+    def made(self, wrapped: bytes) -> bool:
+        """See KeyWrapper.made: of this engine or another."""
+        return wrapped.startswith(PREFIX)
 
     def _ask(self, operation: str, body: dict[str, str], wanted: str) -> str:
         settings = self._settings
@@ -88,9 +99,11 @@ class TransitWrapper:
             headers["X-Vault-Namespace"] = settings.namespace
         connection = self._connection()
         try:
-            connection.request("POST", path, json.dumps(body).encode("ascii"), headers)
-            response = connection.getresponse()
-            answer = response.read(_ANSWER_LIMIT + 1)
+            connection.connect()
+            with _broken_off(connection.sock, settings.timeout):
+                connection.request("POST", path, json.dumps(body).encode("ascii"), headers)
+                response = connection.getresponse()
+                answer = response.read(_ANSWER_LIMIT + 1)
         except TimeoutError:
             raise KeyStoreError(
                 f"{self._name()} did not answer within {settings.timeout:g} s"
@@ -140,6 +153,31 @@ class TransitWrapper:
 
     def _name(self) -> str:
         return f"the vault {self._host}"
+
+
+@contextmanager
+def _broken_off(connection: socket.socket, seconds: float) -> Iterator[None]:
+    """Ends an answer that comes in drops: the time-out of a socket begins anew with each. Raises
+    TimeoutError."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        with suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # beneath TLS, which would wait
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not late.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if late.is_set():
+        raise TimeoutError
 
 
 def _errors(told: dict[str, object]) -> str:

@@ -14,7 +14,8 @@ DELIVERED = "delivered"
 """A recording that only its tenant has now. Id and ``payload`` as of a recording."""
 
 TENANT_KEY = "tenant_key"
-"""One version of a tenant's identity. The id is ``tenant/version``, without a payload."""
+"""One version of a tenant's identity. The id is ``tenant/version/fingerprint`` (of its public key),
+without a payload."""
 
 FIRST_LINE = b'{"format":"callguard-erasures","version":1}\n'
 LINE_BYTES = 1_024

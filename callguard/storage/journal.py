@@ -6,6 +6,7 @@ so that one bad row never takes its neighbours down.
 """
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +94,7 @@ class Journal:
         self._closing = False
         self._commits = self._writes = self._failures = 0
         self._failing: str | None = None
+        self._changes = 0
         self._group_since: float | None = None
 
     def start(self) -> asyncio.Task[None]:
@@ -185,11 +187,13 @@ class Journal:
             self._wake.clear()
             while group := self._next_group():
                 self._group_since = self._clock.monotonic()
-                results = await self._dictated(group)
+                results, before = await self._dictated(group), self._changes
+                wrote = results is not None
                 if results is None:
                     results = await loop.run_in_executor(self._thread, self._commit, group)
+                    wrote = self._changes > before
                 self._group_since = None
-                self._settle(group, results)
+                self._settle(group, results, wrote=wrote)
                 self._checkpoint_if_due(len(group))
                 if self._log_is_long():
                     # With nobody writing meanwhile, so that SQLite begins the log anew.
@@ -254,7 +258,9 @@ class Journal:
             if self._connection is None:
                 self._connection = self._database.writer()
             with self._connection.begin():
-                return _apply(self._connection, group)
+                before = _changes(self._connection)
+                results = _apply(self._connection, group)
+                changes = _changes(self._connection) - before
         except Exception as error:
             if _is_failing(error):
                 self._disconnect()
@@ -262,6 +268,8 @@ class Journal:
             if len(group) == 1:
                 return [error]
             return [result for write in group for result in self._commit([write])]
+        self._changes += changes
+        return results
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -269,7 +277,11 @@ class Journal:
             with suppress(SQLAlchemyError):
                 connection.close()
 
-    def _settle(self, group: Sequence[_Write[object]], results: Sequence[object]) -> None:
+    def _settle(
+        self, group: Sequence[_Write[object]], results: Sequence[object], *, wrote: bool
+    ) -> None:
+        """Of a group that changed no row SQLite writes nothing: that the disk takes writes again is
+        known only where it ``wrote``."""
         failed: Exception | None = None
         kept = 0
         for write, result in zip(group, results, strict=True):
@@ -292,9 +304,9 @@ class Journal:
             else:
                 write.done.set_result(result)
         if failed is None:
-            if self._failing is not None:
+            if self._failing is not None and wrote:
                 log.info("database_writes_again")
-            self._failing = None
+                self._failing = None
             self._commits += 1
             self._writes += kept
         else:
@@ -340,6 +352,11 @@ def _flush(connection: Connection, gathered: dict[Table, list[Mapping[str, objec
     for table, rows in gathered.items():
         insert_rows(connection, table, rows)
     gathered.clear()
+
+
+def _changes(connection: Connection) -> int:
+    """How many rows that connection has changed so far."""
+    return cast(sqlite3.Connection, connection.connection.dbapi_connection).total_changes
 
 
 def _is_failing(result: object) -> TypeGuard[Exception]:

@@ -6,7 +6,7 @@ is left, ``retired_at``, once no header needs it; until then a rotation is unfin
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -142,7 +142,7 @@ def add_version(
     )
     if not before.settings.own_key:
         _set_own_key(connection, before, own_key=True)
-    _touch(connection, before.tenant, at)
+    touch(connection, before.tenant, at)
     details = {"version": version, "kind": own.kind, "fingerprint": fingerprint(own.recipient)}
     append(connection, Entry(at, actor, "key.rotate", before.tenant, before.tenant, details))
     return version
@@ -166,6 +166,24 @@ def retire(connection: Connection, tenant_id: str, versions: Sequence[int], at: 
     )
 
 
+def replace_wrapped(
+    connection: Connection, before: TenantKeys, wrapped: Mapping[int, bytes]
+) -> None:
+    """The same private halves, wrapped otherwise, by version. One that was wiped or replaced
+    meanwhile stays as it is. Whoever calls it writes why into the audit log."""
+    for one in before.live:
+        if one.version in wrapped:
+            connection.execute(
+                update(tenant_keys)
+                .where(
+                    tenant_keys.c.tenant_id == before.tenant,
+                    tenant_keys.c.version == one.version,
+                    tenant_keys.c.wrapped_identity == one.wrapped,
+                )
+                .values(wrapped_identity=wrapped[one.version])
+            )
+
+
 def wipe(connection: Connection, tenant_id: str, versions: Sequence[int], at: datetime) -> None:
     """Takes the private halves away for ever. Whoever calls it writes why into the audit log."""
     connection.execute(
@@ -177,13 +195,13 @@ def wipe(connection: Connection, tenant_id: str, versions: Sequence[int], at: da
         )
         .values(wrapped_identity=None, destroyed_at=at)
     )
-    _touch(connection, tenant_id, at)
+    touch(connection, tenant_id, at)
 
 
 def give_up_own_key(connection: Connection, keys: TenantKeys, at: datetime) -> None:
     """New recordings are sealed for outside recipients alone, or not made."""
     _set_own_key(connection, keys, own_key=False)
-    _touch(connection, keys.tenant, at)
+    touch(connection, keys.tenant, at)
 
 
 def add_recipient(
@@ -206,7 +224,7 @@ def add_recipient(
             tenant_id=tenant_id, name=name, recipient=recipient, added_at=at
         )
     )
-    _touch(connection, tenant_id, at)
+    touch(connection, tenant_id, at)
     details = {"fingerprint": fingerprint(recipient)}
     append(connection, Entry(at, actor, "key.recipient.add", tenant_id, tenant_id, details))
 
@@ -218,7 +236,7 @@ def remove_recipient(
     for it. Raises TenantError, also where nobody would be left."""
     keys = read_keys(connection, tenant_id)
     found = next((one for one in keys.outside if named in (one.name, one.recipient)), None)
-    if found is None:
+    if found is None or not named:  # those that came with the tenant have no name
         raise TenantError(f"{tenant_id} has no such recipient; callguard key list names them")
     connection.execute(
         delete(tenant_recipients).where(
@@ -227,7 +245,7 @@ def remove_recipient(
         )
     )
     check_present(connection, tenant_id, own_key=keys.settings.own_key)
-    _touch(connection, tenant_id, at)
+    touch(connection, tenant_id, at)
     details = {"fingerprint": fingerprint(found.recipient)}
     append(connection, Entry(at, actor, "key.recipient.remove", tenant_id, tenant_id, details))
     return found
@@ -238,7 +256,8 @@ def _set_own_key(connection: Connection, keys: TenantKeys, *, own_key: bool) -> 
     connection.execute(update(tenants).where(tenants.c.id == keys.tenant).values(settings=wanted))
 
 
-def _touch(connection: Connection, tenant_id: str, at: datetime) -> None:
+def touch(connection: Connection, tenant_id: str, at: datetime) -> None:
+    """Lets a running service see that something of the tenant was changed."""
     connection.execute(
         update(tenants)
         .where(tenants.c.id == tenant_id)

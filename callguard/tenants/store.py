@@ -38,7 +38,8 @@ class OwnKey:
 
 @dataclass(frozen=True, slots=True)
 class NewTenant:
-    """What ``add`` is given. ``own_key`` is None where only outside recipients may open."""
+    """What ``add`` is given. ``own_key`` is None where only outside recipients may open;
+    ``recipients`` are theirs, each once."""
 
     id: str
     name: str
@@ -52,8 +53,6 @@ class NewTenant:
 def add(connection: Connection, new: NewTenant, *, at: datetime, actor: str) -> None:
     """Adds a tenant with all that belongs to it. Raises TenantError; then nothing was added."""
     check_id(new.id)
-    if new.own_key is None and not new.recipients:
-        raise TenantError(f"tenant {new.id} would have no key at all")
     if connection.execute(select(tenants.c.id).where(tenants.c.id == new.id)).first():
         raise TenantError(f"tenant {new.id} exists already")
     connection.execute(
@@ -80,6 +79,7 @@ def add(connection: Connection, new: NewTenant, *, at: datetime, actor: str) -> 
         connection.execute(
             insert(tenant_recipients).values(tenant_id=new.id, recipient=recipient, added_at=at)
         )
+    check_present(connection, new.id, own_key=new.settings.own_key)
     for raw in new.numbers:
         _own_number(connection, new, raw)
     for endpoint in new.endpoints:

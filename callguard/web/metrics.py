@@ -115,6 +115,29 @@ def _recordings(status: Status) -> Iterator[Metric]:
     yield _gauge(
         "spool_has_room", "Whether the spool takes another recording.", status.spool_has_room
     )
+    vault = status.vault
+    yield _gauge("sealing_behind", "Recordings that cannot be sealed while they run.", vault.behind)
+    yield _gauge(
+        "store_has_room", "Whether the store takes another recording.", vault.store_has_room
+    )
+    if vault.waiting_bytes is not None:
+        yield _gauge(
+            "store_waiting_bytes", "Sealed bytes that wait for the bucket.", vault.waiting_bytes
+        )
+    yield _counter("deliveries", "Recordings delivered.", vault.delivered_total)
+    yield _counter(
+        "delivery_failures", "Attempts to deliver that failed.", vault.delivery_failures_total
+    )
+    yield _gauge(
+        "deliveries_stuck", "Deliveries that a person has to look at.", vault.deliveries_stuck
+    )
+    yield _gauge(
+        "key_rotation_faults", "Tenants whose keys were due and not rotated.", vault.rotation_faults
+    )
+    ledger_fault = vault.ledger_fault is not None
+    yield _gauge(
+        "erasure_ledger_fault", "Whether nothing is read, for want of the ledger.", ledger_fault
+    )
 
 
 def _keeping(status: Status) -> Iterator[Metric]:

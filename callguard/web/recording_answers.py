@@ -12,17 +12,17 @@ from callguard.web.door import Refused
 
 
 def size_of(form: Form, row: RecordingRow) -> int:
-    """Bytes of the whole, in that form."""
+    """Bytes of the whole, in that form, as far as its row tells."""
     if form == "age":
-        return len(row.header) + int(row.sealed_bytes)
-    return int(row.plain_bytes)
+        return len(row.header or b"") + max(0, row.sealed_bytes or 0)
+    return max(0, row.plain_bytes or 0)
 
 
 def etag_of(form: Form, row: RecordingRow) -> str:
     """A strong one: the payload's digest; for the sealed file with the header's, which changes when
     keys are rotated."""
     if form == "age":
-        return f'"{row.payload_sha256}.{hashlib.sha256(row.header).hexdigest()[:16]}"'
+        return f'"{row.payload_sha256}.{hashlib.sha256(row.header or b"").hexdigest()[:16]}"'
     return f'"{row.payload_sha256}.wav"'
 
 

@@ -26,8 +26,14 @@ from callguard.recording.playback.admission import (
     note_damage,
     note_refusal,
 )
-from callguard.recording.playback.ranges import PlainRecording, Ranges, SealedRecording
-from callguard.recording.playback.reading import RecordingRow, file_key_of, listed, payload_of
+from callguard.recording.playback.ranges import PlainRecording, Ranges
+from callguard.recording.playback.reading import (
+    RecordingRow,
+    file_key_of,
+    listed,
+    payload_of,
+    sealed_recording,
+)
 from callguard.recording.playback.verifying import examine
 from callguard.recording.store.objects import ObjectMissing, ObjectStore, ObjectStoreError
 from callguard.storage.database import Database
@@ -37,7 +43,7 @@ from callguard.web.byte_range import Span
 from callguard.web.door import Doorkeeper, Question, Refused, Text, json_response, understand
 from callguard.web.recording_answers import etag_of, headers_of, size_of, span_of, told_of
 from callguard.web.recording_question import check_query, read_asked, refuse
-from callguard.web.recording_sending import ReadingThreads, begin, send
+from callguard.web.recording_sending import Leave, ReadingThreads, begin, send
 from callguard.web.security import Opening
 
 T = TypeVar("T")
@@ -98,6 +104,7 @@ class RecordingApi:
         self._readers = Doorkeeper(token_file, most=AT_ONCE)
         self._verifiers = Doorkeeper(token_file, most=VERIFIED_AT_ONCE)
         self._threads = ReadingThreads()
+        self._verifying = ReadingThreads(VERIFIED_AT_ONCE)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -111,6 +118,7 @@ class RecordingApi:
     def close(self) -> None:
         """Once the web room is closed."""
         self._threads.close()
+        self._verifying.close()
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """``GET /api/v1/recordings?tenant=…&call=…``."""
@@ -175,10 +183,11 @@ class RecordingApi:
         one = await self._admitted(request, asked, None)
         work = partial(examine, one.row, one.identities, self._store, self._identities)
         try:
-            found = await self._threads.run(work, VERIFY_S)
+            found = await self._verifying.run(work, VERIFY_S)
         except (ObjectStoreError, KeyStoreError, TimeoutError) as error:
             self._unavailable(one.row, error)
         if not found.whole:
+            await self._considered(request, asked)  # it may have been erased meanwhile
             log.error("recording_damaged", recording=one.row.id, reason=found.line)
             self._note_damage(asked, one.row, found.line)
         told = {
@@ -214,6 +223,7 @@ class RecordingApi:
         one = await self._admitted(request, asked, span)
         if etag_of(asked.form, one.row) != etag:  # its header was written anew meanwhile
             raise Refused(503, "it was just sealed for other keys; ask again", headers=_AGAIN)
+        leave = Leave(self._clock, partial(self._considered, request, asked))
         damaged = partial(self._note_damage, asked, one.row)
         source = partial(self._source, asked.form, one, size)
         try:
@@ -229,15 +239,14 @@ class RecordingApi:
             raise Refused(500, f"the recording is damaged: {error}", "id") from error
         except (ObjectStoreError, KeyStoreError, TimeoutError) as error:
             self._unavailable(one.row, error)
-        return await send(request, response, self._threads, piece, pieces, damaged)
+        return await send(request, response, self._threads, piece, pieces, leave, damaged)
 
     def _source(self, form: Form, one: Admitted, size: int) -> Ranges:
         """In a thread."""
-        payload = payload_of(one.row, self._store)
         if form == "age":
-            return SealedRecording(one.row.header, payload)
+            return sealed_recording(one.row, self._store)
         key = file_key_of(one.row, one.identities, self._identities)
-        plain = PlainRecording(payload, key)
+        plain = PlainRecording(payload_of(one.row, self._store), key)
         if plain.size != size:
             raise AgeError(f"{plain.size} bytes are sealed, of {size} that there should be")
         return plain

@@ -1,21 +1,27 @@
 """Sends a recording over HTTP, a few chunks at a time, as fast as the client takes them.
 
 What has gone wrong before the first byte is an answer; after it the connection is broken off, so
-that a bad recording never looks like a whole one.
+that a bad recording never looks like a whole one, and one that may no longer be read goes no
+further.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import structlog
 from aiohttp import web
 
+from callguard.clock import Clock
 from callguard.recording.age import AgeError
 from callguard.recording.playback.ranges import Ranges
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.web.byte_range import Span
+from callguard.web.door import Refused
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -31,12 +37,34 @@ WRITE_S: Final = 30.0
 
 WRITE_BYTES: Final = 64 * 1024
 
+ASKED_EVERY_S: Final = 1.0
+"""How long whoever was let in may go on without being asked again."""
+
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+class Leave:
+    """Leave to read on: what was erased, has expired or was restricted meanwhile goes no further.
+    It counts from now; ``ask`` raises Refused."""
+
+    def __init__(self, clock: Clock, ask: Callable[[], Awaitable[object]]) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._asked = clock.monotonic()
+
+    async def renew(self) -> None:
+        """Asks again where that is due. Raises Refused."""
+        now = self._clock.monotonic()
+        if now - self._asked >= ASKED_EVERY_S:
+            await self._ask()
+            self._asked = now
+
 
 class ReadingThreads:
     """The threads in which recordings are read, and the turns in which they are sent."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording-read")
+    def __init__(self, threads: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="recording-read")
         self._lock = asyncio.Lock()
 
     async def turn(self) -> None:
@@ -74,6 +102,7 @@ async def send(
     threads: ReadingThreads,
     piece: bytes,
     pieces: Iterator[bytes],
+    leave: Leave,
     damaged: Callable[[str], None],
 ) -> web.StreamResponse:
     """Sends it all, or breaks the connection off; ``damaged`` is then told what was wrong with the
@@ -85,6 +114,7 @@ async def send(
             with memoryview(piece) as view:
                 for at in range(0, len(piece), WRITE_BYTES):
                     await threads.turn()
+                    await leave.renew()
                     async with asyncio.timeout(WRITE_S):
                         await response.write(bytes(view[at : at + WRITE_BYTES]))
             piece = await threads.run(lambda: next(pieces, b""), READ_S)
@@ -95,6 +125,8 @@ async def send(
         damaged(str(error))
     except ObjectStoreError as error:
         log.error("recording_broken_off", recording=name, reason=str(error))
+    except Refused as refused:
+        log.warning("recording_broken_off", recording=name, reason=str(refused))
     except TimeoutError:
         log.warning("recording_broken_off", recording=name, reason="it was not sent in time")
     except ConnectionError:
@@ -102,5 +134,14 @@ async def send(
     else:
         return response
     if request.transport is not None:
-        request.transport.abort()
+        _break_off(request.transport)
     return response
+
+
+def _break_off(transport: asyncio.Transport) -> None:
+    """What the kernel still holds is not sent either: it may be minutes of a voice."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()

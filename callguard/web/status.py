@@ -66,6 +66,22 @@ class PurgeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class VaultStatus:
+    """Where recordings stand. ``behind`` are those in progress that could not be sealed when it was
+    due; ``waiting_bytes`` is None where no bucket is waited for; ``ledger_fault`` says why it is
+    not known what was erased."""
+
+    behind: int = 0
+    store_has_room: bool = True
+    waiting_bytes: int | None = None
+    delivered_total: int = 0
+    delivery_failures_total: int = 0
+    deliveries_stuck: int = 0
+    rotation_faults: int = 0
+    ledger_fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything at one moment.
 
@@ -98,6 +114,7 @@ class Status:
     notices_total: Mapping[str, int] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
     registries: tuple[RegistryStanding, ...] = ()
+    vault: VaultStatus = VaultStatus()
 
     @property
     def ready(self) -> bool:

@@ -151,7 +151,7 @@ def test_a_secret_that_others_may_read_is_refused_when_it_is_named(acme: Command
     acme(
         *("delivery", "add", "acme", "theirs", "--kind", "https"),
         *("--set", "url=https://x.example", "--set", f"secret_file={acme.folder / 'token'}"),
-    ).refused("has mode 0640, not 0600 or 0400")
+    ).refused("has mode 0640; it must be 0600 or 0400")
 
 
 def test_nothing_is_kept_only_where_the_place_can_confirm(acme: CommandLine) -> None:
@@ -187,6 +187,9 @@ def test_a_probe_is_an_age_file_that_is_confirmed(
 def test_where_a_recording_went_is_shown_and_tried_again(acme: CommandLine) -> None:
     row(acme, "r1", "stuck")
     row(acme, "r2", "sent")
+    add(acme, "https://x.example/in", "--no-keep")
+    assert rows(acme, "list")[0]["open"] == {"sent": 1, "stuck": 1}
+    assert "stuck 1" in acme("delivery", "list").out
     (shown,) = rows(acme, "show", "r1")
     assert (shown["state"], shown["attempts"], shown["reason"]) == ("stuck", 3, "it is down")
     assert "stuck" in acme("delivery", "show", "r1").out

@@ -210,6 +210,7 @@ def test_without_its_ledger_nothing_is_read_until_it_is_rebuilt(acme: CommandLin
     assert acme("recording", "list").code == 0
     out = acme.folder / "out.wav"
     acme("recording", "export", stays, str(out), "--reason", "x").refused("ledger")
+    acme("recording", "verify", "--all").refused("it is not known what was erased")
     acme("recording", "erase", stays, *ERASE).refused("is missing")
     acme("recording", "ledger").refused("is missing")
     acme("recording", "ledger", "--rebuild").refused("needs a reason")

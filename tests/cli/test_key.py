@@ -66,13 +66,27 @@ def test_keys_are_listed_with_what_is_wrapped_for_them(acme: CommandLine) -> Non
     acme("key", "list", "--tenant", "nobody").refused("there is no tenant nobody")
 
 
-def test_a_private_key_is_refused_and_never_echoed(acme: CommandLine) -> None:
+def test_a_private_key_is_refused_and_never_echoed(
+    acme: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for secret in (THEIRS.encode(), THEIRS.encode().lower(), f" {THEIRS.encode()}"):
         said = acme("key", "recipient", "add", "acme", secret, "--name", "x")
         said.refused("that is a private key")
         assert secret.strip() not in said.err
-        said = acme("key", "recipient", "remove", "acme", secret)
+    secret = THEIRS.encode()
+    for arguments in (
+        ("key", "recipient", "remove", "acme", secret),
+        ("key", "recipient", "add", "acme", PUBLIC, secret, "--name", "x"),
+        ("key", "recipient", "add", secret, PUBLIC, "--name", "x"),
+        ("tenant", "add", "other", "--recipient", secret),
+        ("tenant", "set", "acme", f"recipients={secret}"),
+        (secret,),
+    ):
+        said = acme(*arguments)
         said.refused("that is a private key")
+        assert secret not in said.err
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{secret}\n"))
+    acme("key", "recipient", "add", "acme", "-", "--name", "x").refused("that is a private key")
     assert listed(acme)["outside"] == []
 
 
@@ -155,12 +169,15 @@ def test_which_tenant_must_be_said(acme: CommandLine) -> None:
 def test_one_tenant_that_fails_keeps_no_other_from_rotating(acme: CommandLine) -> None:
     assert acme("tenant", "add", "zeta", "--key", "x25519").code == 0
     connection = sqlite3.connect(acme.data / "callguard.db")
+    assert acme("tenant", "add", "beta", "--key", "x25519").code == 0
     connection.execute("UPDATE tenant_keys SET wrapped_identity = x'00' WHERE tenant_id = 'acme'")
+    connection.execute("""UPDATE tenants SET settings = '{"of": "later"}' WHERE id = 'beta'""")
     connection.commit()
     connection.close()
     said = acme("key", "rotate", "--all")
+    assert "beta: " in said.err
     assert said.code == 1
-    assert "acme: version 1 of acme: the wrapped key is of an unknown version" in said.err
+    assert "acme: version 1 of acme: no master key wrapped these bytes" in said.err
     assert "zeta: version 2 is active" in said.out
 
 
@@ -203,8 +220,13 @@ def test_a_certificate_that_cannot_be_written_keeps_the_keys(
     assert listed(acme)["versions"][0]["state"] == "active"
 
 
-def test_a_tenant_that_never_had_a_key_has_none_to_destroy(callguard: CommandLine) -> None:
-    made = callguard("tenant", "add", "acme", "--key", "none", "--recipient", PUBLIC)
+def test_a_tenant_that_never_had_a_key_has_none_to_destroy_nor_is_given_one_unasked(
+    callguard: CommandLine,
+) -> None:
+    both = ("--recipient", PUBLIC, "--recipient", f" {PUBLIC}")
+    made = callguard("tenant", "add", "acme", "--key", "none", *both)
     assert made.code == 0
+    assert [one["recipient"] for one in listed(callguard)["outside"]] == [PUBLIC]
+    callguard("key", "rotate", "acme").refused("has no key of its own")
     said = callguard("key", "destroy", "acme", "--reason", "over", "--yes")
     said.refused("has never had a key of its own")

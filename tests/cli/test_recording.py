@@ -1,21 +1,24 @@
 """``callguard recording``: lists and exports, each logged before it is read."""
 
-import os
+import io
 import sqlite3
-import subprocess
 import sys
 import wave
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
+import pytest
 from sqlalchemy import insert
 
+from callguard.cli import recording_export
 from callguard.recording import age
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.wav import WavFormat
 from callguard.storage.schema import recording_events, recordings
 from tests.cli.conftest import CommandLine
-from tests.cli.recorded import change, exports, kept, record
+from tests.cli.recorded import change, exports, kept, log_of, record
 from tests.recording.playback.vault import AUDIO, CALL
 from tests.recording.sealing import X25519, open_file
 
@@ -136,18 +139,74 @@ def test_a_key_that_does_not_match_is_one_line(acme: CommandLine) -> None:
     name, out = record(acme), acme.folder / "out"
     change(acme, header=age.build_header(age.new_file_key(), [X25519.recipient]))
     code, err = export(acme, name, out, "--wav")
-    assert (code, err) == (1, "callguard: no identity matches a recipient of this header\n")
+    said = "callguard: no key that is here opens it; export the sealed file instead\n"
+    assert (code, err) == (1, said)
     assert not out.exists()
+    assert [action for action, _ in log_of(acme)] == ["recording.export"]  # it is not damaged
 
 
 def test_a_dash_is_standard_output_and_nothing_else_goes_there(acme: CommandLine) -> None:
-    name = record(acme)
-    command = [sys.executable, "-m", "callguard", "recording", "export", name, "-", "--reason", "x"]
-    environment = {**os.environ, "CALLGUARD_CONFIG": str(acme.config)}
-    done = subprocess.run(
-        [*command, "--wav", "--json"], env=environment, capture_output=True, check=True
-    )
-    assert (done.stdout[:4], done.stdout[44:], done.stderr) == (b"RIFF", AUDIO, b"")
+    name, out = record(acme), io.BytesIO()
+    acme.patch.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
+    code, err = export(acme, name, Path("-"), "--wav", "--json")
+    assert (code, err, out.getvalue()[:4], out.getvalue()[44:]) == (0, "", b"RIFF", AUDIO)
+
+
+def there(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_an_export_has_its_name_only_once_it_is_whole(acme: CommandLine, nameless: bool) -> None:
+    if not nameless:
+        acme.patch.setattr(recording_export, "_OWN_FILES", acme.folder / "absent")
+    name, folder = record(acme), acme.folder / "exports"
+    folder.mkdir()
+    out, seen = folder / "a.wav", list[list[str]]()
+    fill = recording_export._fill
+
+    def watched(file: BinaryIO, pieces: Iterator[bytes]) -> int:
+        size = fill(file, pieces)
+        seen.append(there(folder))
+        return size
+
+    acme.patch.setattr(recording_export, "_fill", watched)
+    assert export(acme, name, out, "--wav") == (0, "")
+    assert seen == [[] if nameless else ["a.wav.part"]]
+    assert (there(folder), out.read_bytes()[44:]) == (["a.wav"], AUDIO)
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_what_took_the_name_meanwhile_is_not_touched(acme: CommandLine, nameless: bool) -> None:
+    if not nameless:
+        acme.patch.setattr(recording_export, "_OWN_FILES", acme.folder / "absent")
+    name, folder = record(acme), acme.folder / "exports"
+    folder.mkdir()
+    out, fill = folder / "a.wav", recording_export._fill
+
+    def overtaken(file: BinaryIO, pieces: Iterator[bytes]) -> int:
+        out.symlink_to("nowhere")
+        return fill(file, pieces)
+
+    acme.patch.setattr(recording_export, "_fill", overtaken)
+    assert export(acme, name, out) == (1, f"callguard: {out} exists already\n")
+    assert (there(folder), out.is_symlink()) == (["a.wav"], True)
+
+
+def test_what_is_erased_while_it_is_exported_is_not_left_behind(acme: CommandLine) -> None:
+    name, out = record(acme), acme.folder / "out"
+    read = FolderStore.read
+
+    def erased(self: FolderStore, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        change(acme, state="erasing", header=None)
+        return read(self, name, offset, size)
+
+    acme.patch.setattr(FolderStore, "read", erased)
+    code, err = export(acme, name, out)
+    assert (code, out.exists()) == (1, False)
+    assert "has been erased" in err
+    assert [action for action, _ in log_of(acme)] == ["recording.export", "recording.refused"]
 
 
 def test_what_happened_to_a_recording_is_shown_also_once_it_is_gone(acme: CommandLine) -> None:

@@ -8,7 +8,7 @@ import pytest
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectStoreError
 from tests.cli.conftest import CommandLine
-from tests.cli.recorded import log_of, record, store_of
+from tests.cli.recorded import change, log_of, record, store_of
 from tests.recording.sealing import X25519
 
 
@@ -65,6 +65,23 @@ def test_each_damage_is_told_and_every_damaged_recording_named(acme: CommandLine
         alone = acme("recording", "verify", name)
         alone.refused(words)
     assert sum(action == "recording.damaged" for action, _ in log_of(acme)) == 10
+
+
+def test_what_is_erased_while_it_is_verified_is_not_damaged(acme: CommandLine) -> None:
+    names = [record(acme) for _ in range(2)]
+    read = FolderStore.read
+
+    def erased(self: FolderStore, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        change(acme, state="erasing", header=None)
+        self.delete(names)
+        return read(self, name, offset, size)
+
+    acme.patch.setattr(FolderStore, "read", erased)
+    told = {"checked": 0, "opened": 0, "unopened": 0, "damaged": []}
+    assert acme("recording", "verify", "--all", "--json").json() == told
+    change(acme, state="sealed")
+    acme("recording", "verify", names[0]).refused("has been erased")
+    assert "recording.damaged" not in {action for action, _ in log_of(acme)}
 
 
 def test_of_what_only_the_tenant_opens_it_is_said_what_was_checked(callguard: CommandLine) -> None:

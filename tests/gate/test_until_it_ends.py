@@ -44,9 +44,9 @@ async def test_who_withdraws_while_the_recording_is_made_ready_is_not_recorded(
     begun = CallRecordings.begin
 
     async def begin(
-        self: CallRecordings, tenant: Tenant, call: KnownCall, uniqueid: str
+        self: CallRecordings, tenant: Tenant, call: KnownCall, uniqueid: str, encoding: str
     ) -> str | None:
-        file = await begun(self, tenant, call, uniqueid)
+        file = await begun(self, tenant, call, uniqueid, encoding)
         home.service.gate.told.withdraw(call.pbx, uniqueid)
         return file
 

@@ -96,6 +96,9 @@ class Channel:
     dialled_number: str = ""
     language: str = "en"
     accountcode: str = ""
+    codec: str = "ulaw"
+    made_compatible: str = "ulaw"
+    """What its sound is turned into for the other side, which may have another codec."""
     state: State = State.DOWN
     priority: int = 1
     application: str = ""

@@ -159,6 +159,9 @@ def _channel(_: Exchange, channel: Channel, argument: str) -> str:
         "context": channel.context,
         "onhold": str(int(_is_held(channel))),
         "rtp,hold": str(int(channel.on_hold)),
+        "audionativeformat": f"({channel.codec})",
+        "audioreadformat": channel.made_compatible,
+        "audiowriteformat": channel.made_compatible,
         "channeltype": channel.name.partition("/")[0],
     }
     if argument not in values:

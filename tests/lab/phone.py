@@ -112,7 +112,8 @@ class Leg:
             self._phone.request(self, method, next(self._sequence), lines, body)
 
     def description(self, direction: str = "sendrecv") -> str:
-        return sip.describe(self.voice.port, direction, int(time.monotonic() * 1000))
+        version = int(time.monotonic() * 1000)
+        return sip.describe(self.voice.port, direction, version, wide=self.voice.wide)
 
     def take_media(self, message: Message) -> None:
         self._media = message.media or self._media
@@ -128,13 +129,16 @@ class Leg:
 
 class Phone:
     """A phone, or all the world behind a carrier: calls and is called on one port, and answers
-    whoever calls. `tones` are the voices of the numbers that are called there."""
+    whoever calls. `tones` are the voices of the numbers that are called there, `wide` those of
+    them that speak in a wide band; `calls_wide` is whether it does itself where it calls."""
 
     def __init__(self, port: int, pbx_port: int, *, user: str, side: str, tone: Tone) -> None:
         self.port = port
         self.pbx_port = pbx_port
         self.tone = tone
         self.tones: dict[str, float] = {}
+        self.wide: set[str] = set()
+        self.calls_wide = False
         self.lock = threading.RLock()
         self._user = user
         self._side = side
@@ -154,6 +158,7 @@ class Phone:
         """Call `number` through the PBX, as `user` where that is another than the phone's."""
         with self.lock:
             leg = Leg(self, number, f"{secrets.token_hex(8)}@lab", tone or self.tone)
+            leg.voice.wide = self.calls_wide
             who = user or self._user
             leg.local = f"<sip:{who}@127.0.0.1:{self.port}>;tag={secrets.token_hex(4)}"
             leg.remote = f"<sip:{number}@127.0.0.1:{self.pbx_port}>"
@@ -292,6 +297,7 @@ class Phone:
     def _rings(self, message: Message) -> None:
         number = message.dialled
         leg = Leg(self, number, message.headers["call-id"], self.tones.get(number, self.tone))
+        leg.voice.wide = number in self.wide
         leg.invite = message
         leg.local = f"{message.headers['to']};tag={secrets.token_hex(4)}"
         leg.remote = message.headers["from"]

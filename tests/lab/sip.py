@@ -60,11 +60,12 @@ def compose(lines: Sequence[str], body: str) -> str:
     return "\r\n".join([*lines, *kind, f"Content-Length: {len(body.encode())}", "", body])
 
 
-def describe(port: int, direction: str, version: int) -> str:
-    """µ-law and telephone events on that port of 127.0.0.1."""
+def describe(port: int, direction: str, version: int, *, wide: bool = False) -> str:
+    """µ-law, or linear samples of 16 kHz, and telephone events on that port of 127.0.0.1."""
+    kind, name = (118, "L16/16000") if wide else (0, "PCMU/8000")
     lines = [
         "v=0", f"o=lab 1 {version} IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0",
-        f"m=audio {port} RTP/AVP 0 101", "a=rtpmap:0 PCMU/8000",
+        f"m=audio {port} RTP/AVP {kind} 101", f"a=rtpmap:{kind} {name}",
         "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-16", "a=ptime:20", f"a={direction}", "",
     ]  # fmt: skip
     return "\r\n".join(lines)

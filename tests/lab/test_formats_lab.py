@@ -4,6 +4,7 @@ and compared with an unsealed recording of the same call."""
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ PAUSED_AT, RESUMED_AT, ENDED_AT = 9.0, 12.0, 15.0
 LAW_STEP = 1100
 """The coarsest step of G.711, and a little: no sample is further off."""
 STEREO = "pcm-8000-2"
+FAULTS = 'callguard_faults_total{kind="recorded_in_mono"}'
 ALL_BUT_A_FRAME = 0.85
 """The share of half seconds that are the same in two recordings, on a busy machine."""
 
@@ -186,6 +188,28 @@ def test_a_pause_is_silent_on_every_side(recorded: Mapping[str, Recorded], name:
         assert PAUSED_AT - 0.5 < begun < ended < ENDED_AT - 0.5
         quiet = side[int((begun + 0.1) * wav.rate) : int((ended - 0.1) * wav.rate)]
         assert set(np.unique(quiet)) <= {0, 8}, "A-law has no zero"
+
+
+@pytest.mark.parametrize("wide", ["party", "agent"])
+def test_in_a_wide_band_two_channels_are_recorded_as_one(vault: Vault, wide: str) -> None:
+    """Where either speaks in it: this Asterisk makes noise of two channels then."""
+    number = new_number()
+    vault.world.wide = {number} if wide == "party" else set()
+    vault.agent.calls_wide = wide == "agent"
+    try:
+        vault.connect((FORMATS.index(STEREO) + 1, number))
+        time.sleep(1.5)
+        vault.quiet()
+    finally:
+        vault.agent.calls_wide = False
+    row = vault.closed(number)
+    wav = vault.guarded.opened(row)
+
+    assert (row["state"], row["encoding"], len(wav.samples)) == ("sealed", "pcm-8000-1", 1)
+    assert all(loudness(wav.samples[0], voice) > 0.1 for voice in (AGENT, PARTY))
+    assert vault.guarded.metric(FAULTS) > 0
+    shown = vault.callguard.run("recording", "show", row["id"])
+    assert "slin16" in next(e["reason"] for e in shown["events"] if e["event"] == "started")
 
 
 def test_nobody_but_the_tenant_opens_it(recorded: Mapping[str, Recorded], vault: Vault) -> None:

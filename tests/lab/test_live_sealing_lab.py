@@ -76,8 +76,8 @@ def course(furnished: GuardedPbx, tmp_path_factory: pytest.TempPathFactory) -> I
 def call(vault: Vault) -> Course:
     """The call, from the dialling until all is sealed and both have ended in order."""
     number = new_number()
-    ((agent, party),) = vault.connect((1, number))
     voices = speech(1, AGENT, SECONDS), speech(2, PARTY, SECONDS)
+    ((agent, party),) = vault.connect((1, number))
     with SpoolWatch(vault.pbx.spool) as watch:
         with Hurry([(agent, voices[0]), (party, voices[1])], speed=SPEED) as talk:
             talk.until(SECONDS - 0.1, timeout=2 * SECONDS / SPEED + 10)
@@ -113,7 +113,7 @@ def test_the_whole_talk_is_sealed(course: Course) -> None:
     (samples,) = course.wav.samples
 
     assert (course.row["state"], course.row["missing_bytes"]) == ("sealed", None)
-    assert course.wav.seconds == pytest.approx(SECONDS, rel=0.02)
+    assert course.wav.seconds > 0.98 * SECONDS, "and what was said before they made haste"
     for tone in (AGENT, PARTY):
         heard = sum(end - begun for begun, end in audio.heard(samples, audio.RATE, tone))
         assert heard > 0.95 * course.wav.seconds

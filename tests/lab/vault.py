@@ -88,6 +88,8 @@ class Vault:
         sites = self.pbx.sites
         text = dialplan(sites, spool, self.controls)
         (self.pbx.etc / "extensions.conf").write_text(text)
+        endpoints = config.pjsip_conf(sites).replace("allow=ulaw", "allow=ulaw,slin16")
+        (self.pbx.etc / "pjsip.conf").write_text(endpoints)
         self.guarded = GuardedPbx(self.pbx, folder / "beside", within=callguard)
         self.callguard = self.guarded.callguard
         self._ended.callback(self.guarded.close)

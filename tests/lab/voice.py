@@ -9,6 +9,8 @@ import socket
 import struct
 from collections import deque
 
+import numpy as np
+
 from tests.lab import audio
 from tests.lab.audio import RATE, Samples
 
@@ -19,6 +21,7 @@ FRAME_S = 0.02
 _FRAME = round(RATE * FRAME_S)
 _SILENT = bytes([0xFF]) * _FRAME
 _VOICE, _EVENT = 0, 101  # payload types
+_WIDE = 118  # Asterisk's own for linear samples of 16 kHz
 _KEYS = "0123456789*#ABCD"
 _HELD = 8  # frames while a key is down; Asterisk takes less than four for noise
 _ENDS = 3
@@ -35,11 +38,19 @@ def _second_of(tone: float) -> bytes:
     return audio.to_mulaw(audio.tone(tone, 1.0))
 
 
+@functools.cache
+def _wide_second_of(tone: Tone) -> bytes:
+    samples = audio.tone(tone or 0.0, 1.0, rate=2 * RATE)
+    return samples.astype(">i2").tobytes()
+
+
 class Voice:
-    """One stream each way. Not safe for several threads: its phone has a lock."""
+    """One stream each way: µ-law, or linear samples of 16 kHz while it is ``wide``, when no digit
+    is pressed. Not safe for several threads: its phone has a lock."""
 
     def __init__(self, tone: Tone) -> None:
         self.tone = tone
+        self.wide = False
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.socket.setblocking(False)
@@ -71,6 +82,9 @@ class Voice:
             stamp = self._went_down
             kind = _EVENT | (0x80 if frames == 1 else 0)
             payload = struct.pack(">BBH", number, (0x80 if ended else 0) | 10, frames * _FRAME)
+        elif self.wide:
+            kind, stamp = _WIDE, 2 * at
+            payload = _wide_second_of(self.tone)[4 * (at % RATE) : 4 * (at % RATE + _FRAME)]
         elif self.tone is not None:
             payload = _second_of(self.tone)[at % RATE : at % RATE + _FRAME]
         self._count += 1
@@ -85,6 +99,8 @@ class Voice:
                 data = self.socket.recv(2048)
                 if len(data) == 12 + _FRAME and data[1] & 0x7F == _VOICE:
                     self._heard.append(data[12:])
+                elif len(data) == 12 + 4 * _FRAME and data[1] & 0x7F == _WIDE:
+                    self._heard.append(audio.to_mulaw(np.frombuffer(data[12:], ">i2")[::2]))
 
     def heard(self, tone: float) -> float:
         """For how many seconds a tone came, to a tenth. Cheap enough to ask again and again."""

@@ -17,11 +17,12 @@ from sqlalchemy import func, select
 from callguard.recording import age
 from callguard.recording.keys import identity_context
 from callguard.recording.payload import open_stream
-from callguard.recording.playback.reading import find_sealed, sealed_file
+from callguard.recording.playback.reading import sealed_file
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.wav import WavFormat
 from callguard.storage.schema import audit, recordings, tenant_keys
 from tests.recording.conftest import MASTER, House
+from tests.recording.reading import sealed_row
 from tests.recording.sealing_child import STEPS, Death, seal
 
 KILLS = int(os.environ.get("CALLGUARD_KILLS", "12"))
@@ -87,7 +88,7 @@ class Sealing:
 
 def check(house: House, recording: OpenRecording, audio: bytes, root: Path) -> None:
     with house.database.reading() as connection:
-        row = find_sealed(connection, recording.id, now=house.clock.now())
+        row = sealed_row(connection, recording.id, house.clock.now())
         wrapped = connection.execute(select(tenant_keys.c.wrapped_identity)).scalar_one()
         sealed = b"".join(sealed_file(row, house.store))
         seals = select(func.count()).where(audit.c.target == f"recording:{recording.id}")
@@ -196,7 +197,7 @@ async def test_with_the_spool_wiped_between_two_lives_what_was_released_opens(
     assert sealing.run()
     check_nonces(root)
     with house.database.reading() as connection:
-        row = find_sealed(connection, recording.id, now=house.clock.now())
+        row = sealed_row(connection, recording.id, house.clock.now())
         sealed = b"".join(sealed_file(row, house.store))
     assert row.plain_bytes % age.CHUNK_SIZE == 0
     assert row.missing_bytes is not None

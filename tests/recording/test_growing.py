@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from callguard.recording import age
 from callguard.recording.ending import ending_name
 from callguard.recording.formats import FORMATS
-from callguard.recording.growing import GrowingPayload, PartMissing, SpoolGrewError
+from callguard.recording.growing import GrowingPayload, SpoolGrewError
+from callguard.recording.part import PartMissing
 from callguard.recording.payload import open_stream
 from callguard.recording.spool import SpoolEntryMissing, SpoolError
 from callguard.recording.store import folder as folder_store
@@ -63,6 +64,12 @@ class Call:
         self.audio += burst
         with self.spool.path(SPOOLED).open("ab") as file:
             file.write(burst)
+
+    def pause(self, size: int) -> None:
+        """What Asterisk writes while it is silent."""
+        self.audio += bytes(size)
+        with self.spool.path(SPOOLED).open("ab") as file:
+            file.write(bytes(size))
 
     def close(self) -> bytes:
         """As the closer does; the payload."""
@@ -390,7 +397,7 @@ def test_a_part_that_is_gone_is_begun_anew_and_what_it_held_is_silence(call: Cal
     call.payload.start_over()
     assert call.payload.advance() == 3
     gone = 2 * CHUNK - HEADER
-    assert gone - 4096 < call.payload.silenced <= gone
+    assert gone <= call.payload.silenced < gone + 4096
     plain = opened(call.close())
     assert plain == WAV.header() + bytes(gone) + bytes(call.audio[gone:])
 
@@ -406,6 +413,28 @@ def test_a_chunk_that_a_power_cut_left_unreadable_is_sealed_again_from_the_spool
     part = call.store.root / "parts" / NAME
     with part.open("r+b") as file:
         file.seek(age.NONCE_SIZE + age.SEALED_CHUNK_SIZE)
+        file.write(bytes(4096))
+    call.live()
+    call.payload.advance()
+    assert opened(call.close()) == call.wanted
+
+
+@pytest.mark.parametrize("paused_from", [1, 2])
+def test_a_paused_stretch_that_a_power_cut_left_unreadable_is_sealed_again_too(
+    call: Call, paused_from: int
+) -> None:
+    """Zeros in the spool are what was recorded; what is released is a hole, or zeros to the end."""
+    call.speak(paused_from * CHUNK)
+    if paused_from == 2:
+        call.payload.advance()
+    call.pause(2 * CHUNK)
+    call.watched.kill_in = {1: 7, 2: 3}[paused_from]  # once the last chunk, all silence, is written
+    with pytest.raises(Killed):
+        call.payload.advance()
+    part = call.store.root / "parts" / NAME
+    last = (part.stat().st_size - age.NONCE_SIZE) // age.SEALED_CHUNK_SIZE - 1
+    with part.open("r+b") as file:
+        file.seek(age.NONCE_SIZE + last * age.SEALED_CHUNK_SIZE)
         file.write(bytes(4096))
     call.live()
     call.payload.advance()
@@ -431,7 +460,7 @@ def test_a_spool_entry_that_shrinks_closes_with_what_is_sealed(call: Call) -> No
     call.speak(3 * CHUNK)
     call.payload.advance()
     os.truncate(call.spool.path(SPOOLED), 1000)
-    with pytest.raises(SpoolEntryMissing, match="shorter"):
+    with pytest.raises(SpoolEntryMissing, match="not what it was"):
         call.payload.catch_up()
     call.live()
     plain = HEADER + call.payload.catch_up()

@@ -1,5 +1,6 @@
 """Who wraps what, with and without a KMS."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,34 @@ def test_whoever_moves_to_a_kms_still_opens_what_the_master_key_wrapped(
     assert ring.identities.unwrap(identity, b"c") == b"x"
     assert ring.in_progress.unwrap(file_key, b"c") == b"y"
     assert ring.identities.wrap(b"x", b"c").startswith(b"CGV1")
+
+
+def test_whoever_leaves_a_kms_still_opens_what_it_wrapped(
+    tmp_path: Path, with_vault: Settings
+) -> None:
+    make_keyring(with_vault)
+    before = open_keyring(with_vault)
+    identity, file_key = before.identities.wrap(b"x", b"c"), before.in_progress.wrap(b"y", b"c")
+    vault = with_vault.keys.vault
+    assert vault is not None
+    keys = Keys(vault=vault.model_copy(update={"leaving": True}))
+    leaving = with_vault.model_copy(update={"keys": keys})
+    assert make_keyring(leaving) == [tmp_path / "master.key"]
+    assert make_keyring(leaving) == []
+    ring = open_keyring(leaving)
+    assert ring.identities.unwrap(identity, b"c") == b"x"
+    assert ring.in_progress.unwrap(file_key, b"c") == b"y"
+    assert [ring.identities.made(one) for one in (identity, file_key)] == [False, False]
+    alone = open_keyring(Settings(data=tmp_path))
+    assert alone.identities.unwrap(ring.identities.wrap(b"x", b"c"), b"c") == b"x"
+    assert alone.in_progress.unwrap(ring.in_progress.wrap(b"y", b"c"), b"c") == b"y"
+
+
+def test_a_process_that_holds_keys_leaves_no_core_dump(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    make_keyring(settings)
+    open_keyring(settings)
+    assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
 
 
 def test_of_two_wrappers_the_present_one_says_what_is_wrong(

@@ -13,6 +13,7 @@ from callguard.recording.progress import (
     chunks_due,
     last_index,
     missing_at_most,
+    missing_of_all,
     part_size,
     plain_held,
     whole_chunks,
@@ -61,10 +62,20 @@ def test_where_the_last_chunk_lies(plain: int, index: int) -> None:
     assert last_index(plain) == index
 
 
-def test_what_is_missing_is_exact_where_somebody_looked() -> None:
-    assert missing_at_most(44, CHUNK, CHUNK + 1000) == 1044
-    assert missing_at_most(44, CHUNK, 10) == 0
-    assert missing_at_most(44, CHUNK, 0) == CHUNK + HELD_BY_ASTERISK
+@pytest.mark.parametrize(("spooled", "seen"), [(CHUNK + 1000, 1044), (10, 0)])
+def test_what_asterisk_held_back_and_went_on_to_write_may_be_missing(
+    spooled: int, seen: int
+) -> None:
+    assert missing_at_most(44, CHUNK, spooled, 0.0, 16000) == seen + HELD_BY_ASTERISK
+    assert missing_at_most(44, CHUNK, spooled, 18.0, 16000) == seen + HELD_BY_ASTERISK + 288_000
+    assert missing_at_most(44, CHUNK, spooled, -5.0, 16000) == seen + HELD_BY_ASTERISK
+
+
+def test_where_nobody_saw_the_entry_time_alone_bounds_what_is_missing() -> None:
+    sealed = 2 * CHUNK
+    assert missing_of_all(44, sealed, 60.0, 16000) == 960_000 - (sealed - 44)
+    for lasted in (-3600.0, 0.0, 9.0):  # a clock that was set back makes nothing exact
+        assert missing_of_all(44, sealed, lasted, 16000) == CHUNK + HELD_BY_ASTERISK
 
 
 @pytest.mark.parametrize("coding", FORMATS.values(), ids=FORMATS)

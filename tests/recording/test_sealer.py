@@ -15,7 +15,7 @@ from callguard.audit.log import first_broken
 from callguard.recording import sealer as sealer_module
 from callguard.recording.erasure import Eraser
 from callguard.recording.keys import identity_context
-from callguard.recording.playback.reading import find_sealed, plain_file, sealed_file
+from callguard.recording.playback.reading import sealed_file
 from callguard.recording.progress import burst_s
 from callguard.recording.store.folder import FolderWriter
 from callguard.recording.store.objects import ObjectStoreError
@@ -26,6 +26,7 @@ from callguard.storage.schema import audit, recordings, tenant_keys, tenant_rete
 from callguard.tenants.store import NewTenant, set_retention
 from callguard.tenants.tenant import DEFAULT_DAYS, TenantSettings
 from tests.recording.conftest import MASTER, House, own_key
+from tests.recording.reading import plain_of, sealed_row
 
 T = TypeVar("T")
 AUDIO = bytes(range(256)) * 300  # 76,800 bytes: two chunks
@@ -72,12 +73,12 @@ def row_of(house: House, recording_id: str) -> Row[tuple[object, ...]]:
 def check_sealed(house: House, recording_id: str, audio: bytes = AUDIO) -> None:
     """Opens with the independent reader and with our own; no plaintext, key or part is left."""
     with house.database.reading() as connection:
-        row = find_sealed(connection, recording_id, now=house.clock.now())
+        row = sealed_row(connection, recording_id, house.clock.now())
         wrapped = connection.execute(
             select(tenant_keys.c.wrapped_identity).where(tenant_keys.c.tenant_id == row.tenant_id)
         ).scalar_one()
         sealed = b"".join(sealed_file(row, house.store))
-        ours = b"".join(plain_file(connection, row, house.store, MASTER))
+        ours = plain_of(connection, row, house.store, MASTER)
         seals = select(func.count()).where(
             audit.c.action == "recording.seal", audit.c.target == f"recording:{recording_id}"
         )

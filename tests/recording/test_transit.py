@@ -1,6 +1,7 @@
 """Keys wrapped by the transit engine of a Vault."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from callguard.recording.keys import (
     open_tenant_identity,
 )
 from callguard.recording.transit import TransitWrapper
+from tests.recording.delivery import certificates
 from tests.recording.transit_server import TransitServer, serving
 
 CONTEXT = b"what it is and whose"
@@ -143,6 +145,46 @@ def test_a_vault_that_does_not_answer_is_waited_for_so_long_and_no_longer(
     vault.silent = threading.Event()
     with pytest.raises(KeyStoreError, match=r"did not answer within 0\.1 s"):
         wrapper(vault, token, timeout=0.1).wrap(b"a secret", CONTEXT)
+
+
+def test_an_answer_in_drops_is_waited_for_no_longer(vault: TransitServer, token: Path) -> None:
+    vault.drops = 0.02
+    began = time.monotonic()
+    with pytest.raises(KeyStoreError, match=r"did not answer within 0\.1 s"):
+        wrapper(vault, token, timeout=0.1).wrap(b"a secret", CONTEXT)
+    assert time.monotonic() - began < 1.0
+
+
+def test_over_tls_it_is_asked_only_where_its_certificate_is_of_the_authority_that_is_named(
+    vault: TransitServer, token: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    context, ours = certificates.made(tmp_path)
+    _, theirs = certificates.made(tmp_path / "other")
+    with serving(TransitServer(token=vault.token, tls=context)) as server:
+        transit = wrapper(server, token, ca_file=ours)
+        assert transit.unwrap(transit.wrap(b"a secret", CONTEXT), CONTEXT) == b"a secret"
+        asked = len(server.asked)
+        for trusted in (theirs, None):
+            with pytest.raises(KeyStoreError, match="certificate verify failed") as caught:
+                wrapper(server, token, ca_file=trusted).wrap(b"a secret", CONTEXT)
+            assert str(caught.value).isprintable()
+        server.host = "localhost"  # the certificate is for the address alone
+        with pytest.raises(KeyStoreError, match="not valid for 'localhost'"):
+            wrapper(server, token, ca_file=ours).wrap(b"a secret", CONTEXT)
+        assert len(server.asked) == asked, "neither token nor secret was sent"
+        server.host, server.drops = "127.0.0.1", 0.02
+        with pytest.raises(KeyStoreError, match="did not answer"):
+            wrapper(server, token, ca_file=ours, timeout=0.2).wrap(b"a secret", CONTEXT)
+    token.write_text(vault.token)
+    with pytest.raises(KeyStoreError, match=r"ca_file .*No such file"):
+        wrapper(vault, token, url="https://vault.example", ca_file=tmp_path / "none.pem")
+
+
+@pytest.mark.parametrize("url", ["https://vault:99999", "https://vault:x", "https://[::1"])
+def test_an_address_that_is_none_is_one_clear_line(url: str, token: Path) -> None:
+    with pytest.raises(KeyStoreError, match=r"keys\.vault\.url"):
+        TransitWrapper(Vault(url=url, key="callguard", token_file=token))
 
 
 def test_a_vault_that_is_not_there_is_one_clear_line(tmp_path: Path, token: Path) -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,20 +21,24 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 @dataclass
 class TransitServer:
-    """What it holds and how it is asked to misbehave. ``answer`` is given instead of its own."""
+    """What it holds and how it is asked to misbehave. ``answer`` is given instead of its own;
+    with ``drops`` a byte comes every so many seconds. With ``tls`` it speaks HTTPS."""
 
     token: str = "hvs.the-token-of-the-test"
     namespace: str = ""
     port: int = 0
     sealed: bool = False
     silent: threading.Event | None = None
+    drops: float = 0.0
     answer: tuple[int, bytes] | None = None
     keys: dict[str, list[bytes]] = field(default_factory=lambda: {"callguard": [os.urandom(32)]})
     asked: list[str] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     def rotate(self, key: str) -> None:
         self.keys[key].append(os.urandom(32))
@@ -91,6 +97,16 @@ def _data(data: dict[str, object]) -> bytes:
     return json.dumps({**envelope, "data": data, "warnings": None, "auth": None}).encode()
 
 
+class Quiet(ThreadingHTTPServer):
+    """Clients that go away or do not trust it are what is tested."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 @contextmanager
 def serving(server: TransitServer) -> Iterator[TransitServer]:
     """Serves it on a loopback port for as long as the block runs."""
@@ -106,13 +122,20 @@ def serving(server: TransitServer) -> Iterator[TransitServer]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(answer)
+            for at in range(len(answer) if server.drops else 0):
+                time.sleep(server.drops)
+                self.wfile.write(answer[at : at + 1])
+            if not server.drops:
+                self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.daemon_threads = True
+    with Quiet(("127.0.0.1", 0), Handler) as http:
+        if server.tls is not None:
+            http.socket = server.tls.wrap_socket(
+                http.socket, server_side=True, do_handshake_on_connect=False
+            )
         server.port = http.server_port
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -23,13 +23,15 @@ def recorded(settings: Settings) -> str:
     return name
 
 
-def started(settings: Settings) -> tuple[Row[tuple[object, ...]], str | None, tuple[str, ...]]:
+async def started(
+    settings: Settings,
+) -> tuple[Row[tuple[object, ...]], str | None, tuple[str, ...]]:
     """The recording's row, what is not remembered and the alarms, once the service is built."""
     service = Service(settings, SystemClock())
     with service.database.reading() as connection:
         row = connection.execute(select(recordings)).one()
         fault = not_remembering(connection)
-    alarms = service.overview.standing_alarms
+    alarms = (await service.overview.status()).alarms
     service._reader.close()
     service.database.close()
     return row, fault, alarms
@@ -41,8 +43,9 @@ async def test_what_only_the_ledger_knows_is_erased_before_a_door_opens(tmp_path
     name = recorded(settings)
     erasure = Erasure(RECORDING, name, name, SystemClock().now())
     ErasureLedger(settings.erasure_ledger).append([erasure], None)
-    row, fault, _ = started(settings)
+    row, fault, alarms = await started(settings)
     assert (row.state, row.header, fault) == ("erasing", None, None)
+    assert not any("erased" in alarm for alarm in alarms)
 
 
 @virtual_time
@@ -50,7 +53,7 @@ async def test_without_its_ledger_the_service_starts_and_reads_nothing(tmp_path:
     settings, _ = furnish(tmp_path)
     recorded(settings)
     settings.erasure_ledger.write_bytes(b"not a ledger\n")
-    row, fault, alarms = started(settings)
+    row, fault, alarms = await started(settings)
     assert row.state == "sealed"
     assert fault is not None
     assert any("no recording is read or erased" in alarm for alarm in alarms)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from callguard.recording.erasure import erase_for_good, of_recordings
 from callguard.recording.store.folder import FolderStore
-from callguard.recording.tombstones import mark_and_fault, not_remembering
+from callguard.recording.tombstones import key_id, mark_and_fault, not_remembering
 from callguard.retention import forgetting
 from callguard.retention.forgetting import Forgotten, forget_again, rebuild, verify
 from callguard.retention.ledger import (
@@ -61,6 +62,12 @@ class Vault:
     async def erase(self, *ids: str) -> None:
         at = self.clock.now()
         await erase_for_good(self.write, self.ledger, lambda c: of_recordings(c, ids, at))
+
+    def key(self, at: datetime) -> Erasure:
+        """The destruction of the tenant's key."""
+        with self.database.reading() as connection:
+            row = connection.execute(select(tenant_keys)).one()
+        return Erasure(TENANT_KEY, key_id(row.tenant_id, row.version, row.recipient), None, at)
 
     def remember(self) -> Forgotten:
         return forget_again(self.database, self.ledger, self.clock, actor="test")
@@ -365,11 +372,28 @@ async def test_a_delivered_recording_keeps_its_row_until_it_expires(
 async def test_a_tenants_key_stays_destroyed(vault: Vault) -> None:
     vault.copy("old")
     at = vault.clock.now()
-    key = Erasure(TENANT_KEY, "acme/1", None, at)
-    await erase_for_good(vault.write, vault.ledger, lambda _: [key])
+    await erase_for_good(vault.write, vault.ledger, lambda _: [vault.key(at)])
     vault.restore("old", database=True)
     vault.remember()
     with vault.database.reading() as connection:
         row = connection.execute(select(tenant_keys)).one()
     assert (row.wrapped_identity, row.destroyed_at) == (None, at)
+    assert vault.agree()
+
+
+async def test_another_key_under_a_number_that_was_destroyed_stays(vault: Vault) -> None:
+    """A database from before a version was made gives its number out again; so does another
+    installation with a tenant of that name."""
+    at = vault.clock.now()
+    await erase_for_good(vault.write, vault.ledger, lambda _: [vault.key(at)])
+    with vault.database.writing() as connection:
+        connection.execute(
+            update(tenant_keys).values(
+                recipient="age1pq1another", wrapped_identity=b"another", destroyed_at=None
+            )
+        )
+    rebuild(vault.database, vault.ledger, vault.clock, actor="test", reason="a test")
+    with vault.database.reading() as connection:
+        row = connection.execute(select(tenant_keys)).one()
+    assert (row.wrapped_identity, row.destroyed_at) == (b"another", None)
     assert vault.agree()

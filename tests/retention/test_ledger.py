@@ -48,11 +48,11 @@ def end(ledger: ErasureLedger) -> Mark:
 
 
 def test_it_is_written_as_the_format_says(ledger: ErasureLedger) -> None:
-    ledger.append([Erasure(TENANT_KEY, "acme/1", None, AT)], None)
+    ledger.append([Erasure(TENANT_KEY, "acme/1/0123456789abcdef", None, AT)], None)
     assert ledger.path.read_bytes() == (
         b'{"format":"callguard-erasures","version":1}\n'
-        b'{"at":"2026-11-22T08:15:00.000000Z","class":"tenant_key","id":"acme/1","payload":null,'
-        b'"previous":"a2ba6a10f1f8a3d8f0f36e4ac10f5dd1","sequence":1}\n'
+        b'{"at":"2026-11-22T08:15:00.000000Z","class":"tenant_key","id":"acme/1/0123456789abcdef",'
+        b'"payload":null,"previous":"a2ba6a10f1f8a3d8f0f36e4ac10f5dd1","sequence":1}\n'
     ).replace(b"a2ba6a10f1f8a3d8f0f36e4ac10f5dd1", BEGINNING.digest.encode())
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from callguard.audit.log import first_broken
-from callguard.recording.playback.reading import RecordingError, find_sealed, listed
+from callguard.recording.playback.reading import RecordingError, listed
 from callguard.recording.store.folder import FolderStore
 from callguard.retention import purge as purge_module
 from callguard.retention.purge import Due, due, purge
@@ -19,6 +19,7 @@ from callguard.storage.journal import Journal
 from callguard.storage.schema import audit, erasures, purges, recordings
 from tests.clock import HandClock
 from tests.databases import add_tenant, ledger_of
+from tests.recording.reading import sealed_row
 from tests.retention.rows import (
     CLASSES,
     certified,
@@ -114,11 +115,11 @@ async def test_an_expired_recording_is_hidden_before_any_purge(
     name = put_recording(database, store, 1, clock.now() + timedelta(seconds=1))
     with database.reading() as connection:
         assert [row.id for row in listed(connection, now=clock.now())] == [name]
-        assert find_sealed(connection, name, now=clock.now()).id == name
+        assert sealed_row(connection, name, clock.now()).id == name
         clock.advance(1)
         assert listed(connection, now=clock.now()) == []
         with pytest.raises(RecordingError, match="there is no recording"):
-            find_sealed(connection, name, now=clock.now())
+            sealed_row(connection, name, clock.now())
 
 
 async def test_a_purge_leaves_a_certificate_and_an_audit_row(

@@ -119,6 +119,8 @@ async def test_a_full_disk_is_not_durable_and_heals(database: Database, journal:
     assert "full" in (journal.state().failing or "")
     assert kept(database) == set()
     await journal.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1073741823") and None)
+    await journal.write(lambda c: c.execute(cdr_cursors.delete()) and None)
+    assert "full" in (journal.state().failing or ""), "nothing was written yet"
     await journal.insert(a_row("a"))
     assert journal.state().failing is None
 

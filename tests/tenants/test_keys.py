@@ -104,6 +104,17 @@ def test_a_tenant_is_never_left_without_a_recipient(database: Database, clock: H
     assert present(database) == (PQ,)
 
 
+def test_a_tenant_does_not_begin_without_a_recipient(database: Database, clock: HandClock) -> None:
+    own = OwnKey("pq", "age1pq1new", b"one")
+    for settings, key in ((TenantSettings(own_key=False), own), (TenantSettings(), None)):
+        new = NewTenant("other", "Other", settings, key)
+        with (
+            pytest.raises(TenantError, match="no key at all"),
+            database.writing() as connection,
+        ):
+            add(connection, new, at=clock.now(), actor="test")
+
+
 def test_an_own_key_that_is_destroyed_counts_for_nobody(
     database: Database, clock: HandClock
 ) -> None:
@@ -143,8 +154,13 @@ def test_a_recipient_is_there_once_and_under_one_name(database: Database, clock:
     ):
         with pytest.raises(TenantError, match=why):
             outside(database, clock, recipient, name)
-    with pytest.raises(TenantError, match="no such recipient"):
-        remove(database, clock, "nobody")
+    with database.writing() as connection:  # as one that came with the tenant
+        row = {"tenant_id": "acme", "recipient": "age1pq1first", "added_at": clock.now()}
+        connection.execute(insert(tenant_recipients).values(**row))
+    for named in ("nobody", ""):
+        with pytest.raises(TenantError, match="no such recipient"):
+            remove(database, clock, named)
+    remove(database, clock, "age1pq1first")
     assert present(database) == (PQ, PQ2)
 
 

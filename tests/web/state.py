@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from callguard.optout.registry.freshness import RegistryStanding
-from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status
+from callguard.web.status import LastVerdict, LiveCall, PbxStatus, PurgeStatus, Status, VaultStatus
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -134,6 +134,16 @@ TROUBLED = replace(
     next_purge=NOON - timedelta(hours=1),
     agi_refused_total=9,
     faults={"prompt_missing": 2, "something_else": 1},
+    vault=VaultStatus(
+        behind=2,
+        store_has_room=False,
+        waiting_bytes=17_400_000_000,
+        delivered_total=40,
+        delivery_failures_total=6,
+        deliveries_stuck=3,
+        rotation_faults=1,
+        ledger_fault="the erasure ledger /var/lib/callguard/erasures.ledger is missing",
+    ),
 )
 
 

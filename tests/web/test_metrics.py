@@ -41,6 +41,14 @@ async def test_the_figures_are_those_of_the_status(room: Room) -> None:
     assert seen["callguard_sealing_failures_total", ()] == 5
     assert seen["callguard_spool_has_room", ()] == 0
     assert seen["callguard_journal_failing", ()] == 1
+    assert seen["callguard_sealing_behind", ()] == 2
+    assert seen["callguard_store_has_room", ()] == 0
+    assert seen["callguard_store_waiting_bytes", ()] == 17_400_000_000
+    assert seen["callguard_deliveries_total", ()] == 40
+    assert seen["callguard_delivery_failures_total", ()] == 6
+    assert seen["callguard_deliveries_stuck", ()] == 3
+    assert seen["callguard_key_rotation_faults", ()] == 1
+    assert seen["callguard_erasure_ledger_fault", ()] == 1
     assert seen["callguard_not_durable_total", ()] == 7
     assert seen["callguard_last_purge_rows", (("class", "call_record"),)] == 312
     assert seen["callguard_last_purge_timestamp_seconds", ()] == NOON.timestamp() - 9 * 3600
@@ -64,6 +72,8 @@ async def test_what_is_unknown_is_absent_and_not_nought(room: Room) -> None:
     seen = await scrape(room)
     assert ("callguard_pbx_lease_age_seconds", (("pbx", "london"),)) not in seen
     assert ("callguard_last_purge_timestamp_seconds", ()) not in seen
+    assert ("callguard_store_waiting_bytes", ()) not in seen
+    assert seen["callguard_erasure_ledger_fault", ()] == 0
     registry = (("registry", "us-dnc"),)
     assert seen["callguard_registry_usable", registry] == 0
     assert ("callguard_registry_list_timestamp_seconds", registry) not in seen

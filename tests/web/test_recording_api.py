@@ -223,6 +223,29 @@ async def test_keys_that_do_not_open_it_are_said_to_be_so(door: Door) -> None:
     assert "cannot be read now" in await door.refused(503, f"/{name}/audio", **WHY)
 
 
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"header": None}, "the file is empty"),
+        ({"payload": None}, "does not say what its payload is"),
+        ({"sealed_bytes": None}, "does not say what its payload is"),
+        ({"sealed_bytes": 0}, "too short"),
+        ({"sealed_bytes": age.NONCE_SIZE + age.SEALED_CHUNK_SIZE + 1}, "no whole payload"),
+    ],
+)
+async def test_a_row_that_does_not_say_what_it_is_is_a_damage(
+    door: Door, values: dict[str, object], line: str
+) -> None:
+    name = door.record()
+    change(door.database, name, **values)
+    for form in ("audio", "sealed"):
+        assert line in await door.refused(500, f"/{name}/{form}", **WHY)
+        assert (await door.ask(f"/{name}/{form}", "HEAD", **WHY))[0].status == 200
+        await door.journal.write(lambda _: None)
+        assert door.log()[-1][1] == "recording.damaged"
+    assert (await door.told(f"/{name}/verify", "POST"))[1]["whole"] is False
+
+
 async def test_recordings_are_listed_by_tenant_and_call_a_page_at_a_time(door: Door) -> None:
     names = [door.record() for _ in range(5)]
     other = door.record("out", call_id=ABSENT)

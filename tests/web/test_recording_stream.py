@@ -4,20 +4,23 @@ never in the way of the calls."""
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError
+from aiohttp import ClientConnectionError, ClientPayloadError
 
 from callguard.recording import age
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectStoreError
+from callguard.storage.schema import tenant_keys
 from callguard.web import recording_api, recording_sending
-from tests.recording.playback.vault import change
+from tests.recording.playback.vault import change, restrict
 from tests.web.recording_door import WHY, Door, clock, database, door, journal
 
 __all__ = ["clock", "database", "door", "journal"]
 
-LONG = bytes(range(250)) * 40_000  # 10 MB, 153 chunks
+LONG = bytes(range(250)) * 40_000  # 10 MB, 153 chunks: more than a connection holds
+SHORT = LONG[: 20 * age.CHUNK_SIZE]
 
 
 def flip_chunk(door: Door, name: str, chunk: int) -> None:
@@ -31,15 +34,15 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_a_recording_damaged_in_the_middle_is_never_a_whole_answer(door: Door) -> None:
-    name = door.record(audio=LONG)
-    flip_chunk(door, name, 100)
+    name = door.record(audio=SHORT)
+    flip_chunk(door, name, 12)
     for form in ("audio", "sealed"):
         with pytest.raises(ClientPayloadError):
             await door.get(f"/{name}/{form}")
         await until(lambda: door.log()[-1][1] == "recording.damaged")
-    chunk = f"bytes={100 * age.CHUNK_SIZE}-{101 * age.CHUNK_SIZE - 1}"
+    chunk = f"bytes={12 * age.CHUNK_SIZE}-{13 * age.CHUNK_SIZE - 1}"
     assert "not authentic" in await door.refused(500, f"/{name}/audio", **WHY, Range=chunk)
-    before = f"bytes={95 * age.CHUNK_SIZE}-{100 * age.CHUNK_SIZE - 1}"
+    before = f"bytes={7 * age.CHUNK_SIZE}-{12 * age.CHUNK_SIZE - 1}"
     answer, body = await door.get(f"/{name}/audio", Range=before)
     assert (answer.status, len(body)) == (206, 5 * age.CHUNK_SIZE)
 
@@ -47,8 +50,8 @@ async def test_a_recording_damaged_in_the_middle_is_never_a_whole_answer(door: D
 async def test_what_is_missing_cut_or_damaged_at_its_end_is_refused_at_its_beginning(
     door: Door,
 ) -> None:
-    name = door.record(audio=LONG)
-    flip_chunk(door, name, 152)
+    name = door.record(audio=SHORT)
+    flip_chunk(door, name, 20)
     assert "not authentic" in await door.refused(500, f"/{name}/audio", **WHY)
     whole = door.payload(name).read_bytes()
     door.payload(name).write_bytes(whole[:-1])
@@ -79,11 +82,11 @@ async def test_what_is_erased_under_a_readers_hands_is_said_to_be_erased(
 async def test_a_store_that_fails_on_the_way_breaks_it_off(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = door.record(audio=LONG)
+    name = door.record(audio=SHORT)
     read = FolderStore.read
 
     def failing(self: FolderStore, name: str, offset: int = 0, size: int | None = None) -> bytes:
-        if 2_000_000 < offset < 9_000_000:
+        if 500_000 < offset < 1_000_000:
             raise ObjectStoreError("the store does not answer")
         return read(self, name, offset, size)
 
@@ -91,6 +94,73 @@ async def test_a_store_that_fails_on_the_way_breaks_it_off(
     for form in ("audio", "sealed"):
         with pytest.raises(ClientPayloadError):
             await door.get(f"/{name}/{form}")
+
+
+@pytest.mark.parametrize("what", ["erased", "expired", "restricted", "key destroyed"])
+async def test_what_may_no_longer_be_read_goes_no_further(
+    door: Door, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    name = door.record(audio=SHORT)
+    read = FolderStore.read
+
+    def changed(self: FolderStore, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        if 500_000 < offset < 1_000_000:
+            happen(door, name, what)
+            door.clock.advance(recording_sending.ASKED_EVERY_S)
+        return read(self, name, offset, size)
+
+    monkeypatch.setattr(FolderStore, "read", changed)
+    with pytest.raises((ClientPayloadError, ClientConnectionError)):
+        await door.get(f"/{name}/audio")
+    assert [action for _, action, _ in door.log()] == ["recording.play", "recording.refused"]
+
+
+def happen(door: Door, name: str, what: str) -> None:
+    """Its payload is there still."""
+    if what == "erased":
+        change(door.database, name, state="erasing", header=None)
+    elif what == "expired":
+        change(door.database, name, expires_at=door.clock.now())
+    elif what == "restricted":
+        restrict(door.database, door.clock.now())
+    else:
+        with door.database.writing() as connection:
+            connection.execute(tenant_keys.update().values(wrapped_identity=None))
+
+
+async def test_what_is_erased_while_it_is_verified_is_not_damaged(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = door.record()
+    read = FolderStore.read
+
+    def erased(self: FolderStore, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        change(door.database, name, state="erasing", header=None)
+        self.delete([name])
+        return read(self, name, offset, size)
+
+    monkeypatch.setattr(FolderStore, "read", erased)
+    assert (await door.told(f"/{name}/verify", "POST"))[0] == 410
+    assert [action for _, action, _ in door.log()] == ["recording.verify", "recording.refused"]
+
+
+async def test_who_verifies_takes_no_thread_from_who_listens(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = door.record()
+    threads: set[str] = set()
+    verifying, playing = door.api._verifying, door.api._threads
+    run = recording_sending.ReadingThreads.run
+
+    async def noted(
+        self: recording_sending.ReadingThreads, work: Callable[[], Any], within: float
+    ) -> Any:
+        threads.add("verifying" if self is verifying else "playing" if self is playing else "?")
+        return await run(self, work, within)
+
+    monkeypatch.setattr(recording_sending.ReadingThreads, "run", noted)
+    assert (await door.told(f"/{name}/verify", "POST"))[0] == 200
+    assert threads == {"verifying"}
 
 
 async def test_who_goes_away_is_read_for_no_longer(
@@ -152,7 +222,7 @@ async def test_so_many_readers_and_no_more(door: Door, monkeypatch: pytest.Monke
 async def test_fifty_readers_at_once_are_read_for_in_threads_and_never_on_the_loop(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = door.record(audio=LONG[: 20 * age.CHUNK_SIZE])
+    name = door.record(audio=SHORT[: 6 * age.CHUNK_SIZE])
     threads: set[str] = set()
     read, open_chunk = FolderStore.read, age.PayloadOpener.open_chunk
 
@@ -168,7 +238,7 @@ async def test_fifty_readers_at_once_are_read_for_in_threads_and_never_on_the_lo
     monkeypatch.setattr(age.PayloadOpener, "open_chunk", opening)
     answers = await asyncio.gather(*(door.get(f"/{name}/audio") for _ in range(50)))
     assert {answer.status for answer, _ in answers} == {200}
-    assert {body[44:] for _, body in answers} == {LONG[: 20 * age.CHUNK_SIZE]}
+    assert {body[44:] for _, body in answers} == {SHORT[: 6 * age.CHUNK_SIZE]}
     assert all(name.startswith("recording-read") for name in threads)
     assert len(threads) <= recording_sending.THREADS
 

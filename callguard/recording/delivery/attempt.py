@@ -2,6 +2,7 @@
 transaction."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,10 +11,11 @@ from sqlalchemy import Connection, Row, and_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from callguard.audit.log import Entry, append
-from callguard.recording.delivery.due import OPEN, Key
+from callguard.recording.delivery.due import OPEN, WITHHELD, Key
 from callguard.recording.delivery.parcel import Parcel, Receipt, said, weigh
-from callguard.recording.delivery.places import Place, PlaceError, read_place
+from callguard.recording.delivery.places import Place, read_place
 from callguard.recording.delivery.retrying import LONGEST_S, delay, is_stuck
+from callguard.recording.playback.admission import is_restricted
 from callguard.recording.playback.reading import sealed_file
 from callguard.recording.store.objects import ObjectStore
 from callguard.recording.tombstones import known_mark
@@ -21,16 +23,18 @@ from callguard.storage.schema import deliveries, recordings, tenant_places
 
 ACTOR = "callguard"
 
+LOOK_AGAIN = timedelta(hours=1)
+"""After so long it is looked at again whether what keeps a recording from going still does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What one attempt sends, read once: the recording's row and the place as they were when it
-    began. ``failures`` is how many attempts went before."""
+    began. ``mark`` tells that place from any other (``mark_of``)."""
 
     place: Place
+    mark: str
     row: Row[tuple[object, ...]]
-    failures: int
-    begun_at: datetime
 
     @property
     def key(self) -> Key:
@@ -44,8 +48,14 @@ def place_of(row: Row[tuple[object, ...]]) -> Place:
     )
 
 
+def mark_of(row: Row[tuple[object, ...]]) -> str:
+    """What tells a place from one of the same name that was made anew, whatever the clock said."""
+    made = [row.kind, row.settings, row.added_at.isoformat()]
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+
+
 def begin(connection: Connection, key: Key, now: datetime) -> Job | None:
-    """Begins an attempt. None where nothing is to be sent any more; then the row says why. Raises
+    """Begins an attempt. None where nothing is to be sent, now or ever; the row says why. Raises
     PlaceError where the place's settings cannot be read, LedgerError while it is not known what was
     erased; the row is as it was."""
     known_mark(connection)
@@ -68,14 +78,36 @@ def begin(connection: Connection, key: Key, now: datetime) -> Job | None:
     if reason or recording is None or place is None:
         close(connection, key, reason)
         return None
+    begun_at = delivery.begun_at
+    if (only_stored := why_only_stored(connection, recording)) is not None:
+        connection.execute(
+            update(deliveries)
+            .where(_is(key))
+            .values(state=WITHHELD, next_at=now + LOOK_AGAIN, reason=only_stored)
+        )
+        return None
+    if delivery.state == WITHHELD:
+        begun_at = max(now, begun_at)  # until now nobody could have delivered it
     found = place_of(place)
     state = "stuck" if delivery.state == "stuck" else "sending"
     connection.execute(
         update(deliveries)
         .where(_is(key))
-        .values(state=state, attempts=delivery.attempts + 1, next_at=now)
+        .values(state=state, attempts=delivery.attempts + 1, next_at=now, begun_at=begun_at)
     )
-    return Job(found, recording, delivery.attempts, delivery.begun_at)
+    return Job(found, mark_of(place), recording)
+
+
+def why_only_stored(connection: Connection, recording: Row[tuple[object, ...]]) -> str | None:
+    """Why it may neither go anywhere nor go from here: GDPR art. 18(2), by the rule for readings
+    (``callguard.recording.playback.access``), of whose grounds none is named here. None where it
+    may."""
+    match is_restricted(connection, recording.tenant_id, recording.call_id):
+        case True:
+            return "only stored: the subject has had processing restricted"
+        case None:
+            return "only stored: it cannot be told whose voice it is, nor whether it is restricted"
+    return None
 
 
 def _nothing_to_send(recording: Row[tuple[object, ...]] | None, now: datetime) -> str:
@@ -102,11 +134,18 @@ def close(connection: Connection, key: Key, reason: str) -> None:
 def fail(
     connection: Connection, key: Key, reason: str, now: datetime, jitter: float, *, hopeless: bool
 ) -> str:
-    """An attempt failed; ``hopeless`` ones count as stuck at once. Returns the state."""
+    """An attempt failed; ``hopeless`` ones count as stuck at once, but where the recording went
+    meanwhile nothing did fail. Returns the state."""
     row = connection.execute(
         select(deliveries).where(_is(key), deliveries.c.state.in_(OPEN))
     ).one_or_none()
-    if row is None:
+    recording = connection.execute(
+        select(recordings).where(recordings.c.id == key[0])
+    ).one_or_none()
+    gone = _nothing_to_send(recording, now)
+    if gone:
+        close(connection, key, gone)
+    if row is None or gone:
         return "closed"
     stuck = hopeless or row.state == "stuck" or is_stuck(row.begun_at, now)
     wait = timedelta(seconds=LONGEST_S) if stuck else delay(max(row.attempts, 1), jitter)
@@ -128,6 +167,7 @@ def succeed(
     proof = {
         "kind": job.place.kind,
         "answer": answer,
+        "place": job.mark,
         "header_sha256": hashlib.sha256(job.row.header).hexdigest(),
         "payload_sha256": job.row.payload_sha256,
     }
@@ -192,6 +232,3 @@ def _is(key: Key) -> ColumnElement[bool]:
 
 def _second(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="seconds")
-
-
-__all__ = ["Job", "PlaceError", "begin", "close", "fail", "pack", "place_of", "succeed"]

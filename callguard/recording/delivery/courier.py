@@ -7,7 +7,6 @@ so that it keeps nobody else's recordings waiting.
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from callguard.recording.delivery.giver import Giver
 from callguard.recording.delivery.parcel import Carrier, DeliveryError, OurFault, in_thread
 from callguard.recording.delivery.places import Place, PlaceError
 from callguard.recording.delivery.resting import Rests
+from callguard.recording.delivery.turns import Turns
 from callguard.recording.store.objects import ObjectStore
 from callguard.retention.ledger import LedgerError
 from callguard.retention.schedule import expires_at
@@ -49,8 +49,6 @@ ALL_S = 600.0
 
 BACK = timedelta(minutes=15)
 ALARMS_S = 10.0
-AT_ONCE = 4
-AT_ONE_PLACE = 2
 DURABLE_S = 30.0
 READ_S = 30.0
 
@@ -90,7 +88,7 @@ class Courier:
         self._rests = Rests(jitter)
         self._looked_at_all: float | None = None
         self._looked_at_alarms: float | None = None
-        self._troubles: tuple[str, ...] = ()
+        self._troubles: list[due.Trouble] = []
         self.fault: str | None = None
         self.delivered = 0
         self.failures = 0
@@ -98,9 +96,15 @@ class Courier:
     @property
     def alarms(self) -> tuple[str, ...]:
         """What needs a person's eye, one line each."""
+        troubles = tuple(line for one in self._troubles for line in one.lines())
         if self.fault is None:
-            return self._troubles
-        return (*self._troubles, f"recordings cannot be delivered: {self.fault}")
+            return troubles
+        return (*troubles, f"recordings cannot be delivered: {self.fault}")
+
+    @property
+    def stuck(self) -> int:
+        """Deliveries that a person has to look at."""
+        return sum(one.stuck for one in self._troubles)
 
     async def run(self) -> None:
         """Delivers for ever; what is under way when it is cancelled is tried again."""
@@ -170,19 +174,21 @@ class Courier:
 
     async def _begin_some(self) -> None:
         now = self._clock.now()
-        while (free := AT_ONCE - len(self._under_way)) > 0:
-            found = await self._read(
-                partial(
-                    due.find_next,
-                    now=now,
-                    leave=self._left_alone(now),
-                    under_way=[one.key for one in self._under_way.values()],
-                    limit=free,
-                )
+        while (turns := self._turns(now)).free > 0:
+            query = partial(
+                due.find_next,
+                now=now,
+                leave=turns.left_alone,
+                under_way=[one.key for one in turns.under_way],
+                limit=turns.free,
+                tenants=turns.with_enough,
+                untried=turns.doubtful_enough,
+                confirmed=not turns.considering,
             )
+            found = await self._read(query)
             begun = 0
             for one in found:
-                if one.state == "confirmed" or one.at not in self._left_alone(now):
+                if self._turns(now).may_begin(one):
                     task = asyncio.create_task(self._one(one))
                     self._under_way[task] = one
                     task.add_done_callback(self._over)
@@ -190,12 +196,8 @@ class Courier:
             if not begun:
                 return
 
-    def _left_alone(self, now: datetime) -> set[tuple[str, str]]:
-        """Places that failed just now, and those where enough goes on already: one attempt at one
-        that failed before, two at any other."""
-        busy = Counter(one.at for one in self._under_way.values() if one.state != "confirmed")
-        full = {at for at, count in busy.items() if count >= AT_ONE_PLACE}
-        return full | self._rests.left_alone(now, busy)
+    def _turns(self, now: datetime) -> Turns:
+        return Turns([*self._under_way.values()], self._rests, now)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._under_way.pop(task, None)
@@ -283,9 +285,8 @@ class Courier:
         at = self._clock.monotonic()
         if self._looked_at_alarms is not None and at - self._looked_at_alarms < ALARMS_S:
             return
-        found = await self._read(partial(due.troubles, now=self._clock.now()))
+        self._troubles = await self._read(partial(due.troubles, now=self._clock.now()))
         self._looked_at_alarms = at
-        self._troubles = tuple(line for one in found for line in one.lines())
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         return await self._database.read(query, timeout=READ_S)

@@ -9,7 +9,10 @@ from sqlalchemy import Connection, Select, and_, exists, func, insert, or_, sele
 from callguard.recording.delivery.retrying import LONGEST_S, STUCK_AFTER
 from callguard.storage.schema import deliveries, recordings, tenant_places
 
-OPEN = ("waiting", "sending", "stuck")
+WITHHELD = "withheld"
+"""Only stored for now: nothing is sent while processing is restricted."""
+
+OPEN = ("waiting", "sending", "stuck", WITHHELD)
 """The states in which something is still to be sent. The others: ``sent`` (the place took it and
 did not say what), ``confirmed``, ``closed`` (nothing was to be sent any more)."""
 
@@ -22,21 +25,24 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """A sealed recording that has to go to a place, and no row says so yet."""
+    """A sealed recording that has to go to a place, and no row says so yet. ``added_at`` is the
+    place's."""
 
     recording: str
     place: str
     tenant: str
+    added_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """A row whose time has come."""
+    """A row whose time has come. ``attempts`` is how many were made."""
 
     recording: str
     place: str
     tenant: str
     state: str
+    attempts: int
 
     @property
     def key(self) -> Key:
@@ -97,7 +103,12 @@ def find_new(connection: Connection, now: datetime, since: datetime | None) -> l
     if since is not None:
         wanted.append(recordings.c.sealed_at >= since)
     rows = connection.execute(
-        select(recordings.c.id, tenant_places.c.name, recordings.c.tenant_id)
+        select(
+            recordings.c.id,
+            tenant_places.c.name,
+            recordings.c.tenant_id,
+            tenant_places.c.added_at,
+        )
         .join(
             tenant_places,
             and_(
@@ -131,7 +142,8 @@ def enter(
             "state": "waiting",
             "attempts": 0,
             "next_at": now,
-            "begun_at": now,
+            # Never before the place was added: its clock may have been set back since.
+            "begun_at": max(now, one.added_at),
             "expires_at": expires[one.tenant],
         }
         for one in new
@@ -149,12 +161,16 @@ def find_next(
     leave: Collection[Key],
     under_way: Collection[Key],
     limit: int,
+    tenants: Collection[str] = (),
+    untried: bool = False,
+    confirmed: bool = True,
 ) -> list[Next]:
     """Rows whose time has come, the longest due first; ``leave`` are places that are left alone
-    now, by tenant and name. Confirmed ones are those that may be given away. A time that lies
+    now, by tenant and name, and ``tenants`` those of whom nothing is sent now. ``untried`` leaves
+    out what was tried before. Confirmed ones are those that may be given away. A time that lies
     further off than any wait is of a clock that was set back."""
     wanted = [
-        deliveries.c.state.in_((*OPEN, "confirmed")),
+        deliveries.c.state.in_((*OPEN, "confirmed") if confirmed else OPEN),
         or_(
             deliveries.c.next_at <= now,
             deliveries.c.next_at > now + timedelta(seconds=2 * LONGEST_S),
@@ -163,6 +179,11 @@ def find_next(
     if leave:
         at = tuple_(deliveries.c.tenant_id, deliveries.c.place)
         wanted.append(or_(deliveries.c.state == "confirmed", at.not_in(list(leave))))
+    if tenants:
+        theirs = deliveries.c.tenant_id.not_in(list(tenants))
+        wanted.append(or_(deliveries.c.state == "confirmed", theirs))
+    if untried:
+        wanted.append(or_(deliveries.c.state == "confirmed", deliveries.c.attempts == 0))
     if under_way:
         key = tuple_(deliveries.c.recording_id, deliveries.c.place)
         wanted.append(key.not_in(list(under_way)))
@@ -172,6 +193,7 @@ def find_next(
             deliveries.c.place,
             deliveries.c.tenant_id,
             deliveries.c.state,
+            deliveries.c.attempts,
         )
         .where(*wanted)
         .order_by(deliveries.c.next_at)
@@ -207,6 +229,7 @@ def _late(now: datetime) -> Select[tuple[str, str, int, str | None]]:
         )
         .where(
             deliveries.c.state.in_(OPEN),
+            deliveries.c.state != WITHHELD,
             or_(deliveries.c.state == "stuck", deliveries.c.begun_at <= now - STUCK_AFTER),
         )
         .group_by(deliveries.c.tenant_id, deliveries.c.place)

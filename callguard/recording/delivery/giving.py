@@ -5,20 +5,18 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
 from callguard.audit.log import Entry, append
-from callguard.recording.delivery.attempt import ACTOR
+from callguard.recording.delivery.attempt import ACTOR, LOOK_AGAIN, mark_of, why_only_stored
 from callguard.recording.delivery.due import OPEN
 from callguard.recording.delivery.parcel import said
+from callguard.recording.recipients import digest_of
 from callguard.retention.holds import is_held
-from callguard.storage.schema import deliveries, recordings, tenant_places
-
-LOOK_AGAIN = timedelta(minutes=5)
-"""After so long it is looked at again whether what keeps it here still does."""
+from callguard.storage.schema import deliveries, recordings, tenant_keys, tenant_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,9 @@ class Given:
 
 def may_go(connection: Connection, recording: str, now: datetime) -> Given | None:
     """Whether every place that wishes nothing kept has shown that it holds the bytes that are here
-    now, nothing is still on its way and no hold keeps it. What keeps it is written into the rows;
-    a place that holds another header is sent the present one."""
+    now and that another key than those held here opens, nothing is still on its way, and neither a
+    hold nor a restriction keeps it. What keeps it is written into the rows; a place that holds
+    another header is sent the present one."""
     row = connection.execute(
         select(recordings, is_held(recordings).label("held")).where(recordings.c.id == recording)
     ).one_or_none()
@@ -43,7 +42,14 @@ def may_go(connection: Connection, recording: str, now: datetime) -> Given | Non
     there = {
         one.name: one
         for one in connection.execute(
-            select(tenant_places.c.name, tenant_places.c.keep, deliveries)
+            select(
+                tenant_places.c.name,
+                tenant_places.c.keep,
+                tenant_places.c.kind,
+                tenant_places.c.settings,
+                tenant_places.c.added_at,
+                deliveries,
+            )
             .outerjoin(
                 deliveries,
                 (deliveries.c.recording_id == recording)
@@ -61,8 +67,8 @@ def may_go(connection: Connection, recording: str, now: datetime) -> Given | Non
         return None
     older = [n for n, one in there.items() if not one.keep and _holds_other_header(one, row)]
     for name in older:
-        _send_again(connection, recording, name, now)
-    reason = _what_keeps_it(row, there, older)
+        _send_again(connection, recording, name, max(now, there[name].begun_at), now)
+    reason = _what_keeps_it(row, there, older) or _who_keeps_it(connection, row)
     if reason is not None:
         _look(connection, recording, reason, now + LOOK_AGAIN)
         return None
@@ -85,7 +91,21 @@ def _what_keeps_it(row: Row[Any], there: Mapping[str, Row[Any]], older: list[str
             return f"kept: {name} has not confirmed it"
         if not _is_of_these_bytes(one, row):
             return f"kept: {name} confirmed other bytes than those here"
-    return "kept: a hold stands" if row.held else None
+        if (one.proof or {}).get("place") != mark_of(one):
+            return f"kept: another place that was called {name} has it"
+    return None
+
+
+def _who_keeps_it(connection: Connection, row: Row[Any]) -> str | None:
+    if row.held:
+        return "kept: a hold stands"
+    if (only_stored := why_only_stored(connection, row)) is not None:
+        return f"kept: {only_stored}"
+    own = select(tenant_keys.c.recipient).where(tenant_keys.c.tenant_id == row.tenant_id)
+    held_here = {digest_of([one]) for one in connection.execute(own).scalars()}
+    if row.keyed_for is None or row.keyed_for in held_here:
+        return "kept: the tenant has no key that opens it, only callguard does"
+    return None
 
 
 def _is_of_these_bytes(delivery: Row[Any], row: Row[Any]) -> bool:
@@ -107,11 +127,15 @@ def _digest(header: bytes) -> str:
     return hashlib.sha256(header).hexdigest()
 
 
-def _send_again(connection: Connection, recording: str, place: str, now: datetime) -> None:
+def _send_again(
+    connection: Connection, recording: str, place: str, begun_at: datetime, now: datetime
+) -> None:
     connection.execute(
         update(deliveries)
         .where(deliveries.c.recording_id == recording, deliveries.c.place == place)
-        .values(state="waiting", attempts=0, begun_at=now, next_at=now, reason="a newer header")
+        .values(
+            state="waiting", attempts=0, begun_at=begun_at, next_at=now, reason="a newer header"
+        )
     )
 
 

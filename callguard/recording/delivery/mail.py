@@ -22,7 +22,8 @@ A sealed recording is attached. It opens with the tenant's key: age -d -i KEY FI
 
 
 class MailCarrier:
-    """See Carrier. ``turn`` lets one message at a time into memory."""
+    """See Carrier. ``turn`` lets one message at a time be composed, which takes several times its
+    memory; nobody waits for another's server."""
 
     def __init__(self, settings: MailSettings, turn: asyncio.Semaphore) -> None:
         self._settings = settings
@@ -40,29 +41,29 @@ class MailCarrier:
             file = b"".join([piece async for piece in parcel.pieces()])
             message = await asyncio.to_thread(compose, settings, parcel, file)
             del file
-            client = aiosmtplib.SMTP(
-                hostname=settings.host,
-                port=settings.port,
-                username=settings.username,
-                password=password,
-                local_hostname="callguard.invalid",
-                timeout=settings.timeout,
-                use_tls=settings.tls == "tls",
-                start_tls=settings.tls == "starttls",
-                tls_context=context,
-            )
-            try:
-                longest = settings.timeout + len(message) / SLOWEST
-                async with asyncio.timeout(longest + 4 * settings.timeout), client:
-                    refused, answer = await client.sendmail(
-                        settings.sender, list(settings.to), message, timeout=longest
-                    )
-            except (TimeoutError, aiosmtplib.SMTPTimeoutError):
-                raise DeliveryError(f"no answer for {settings.timeout:g} s") from None
-            except aiosmtplib.SMTPAuthenticationError as error:
-                raise DeliveryError(f"the server refused to let us in: {error.code}") from None
-            except (aiosmtplib.SMTPException, OSError) as error:
-                raise DeliveryError(_told(error)) from None
+        client = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=password,
+            local_hostname="callguard.invalid",
+            timeout=settings.timeout,
+            use_tls=settings.tls == "tls",
+            start_tls=settings.tls == "starttls",
+            tls_context=context,
+        )
+        try:
+            longest = settings.timeout + len(message) / SLOWEST
+            async with asyncio.timeout(longest + 4 * settings.timeout), client:
+                refused, answer = await client.sendmail(
+                    settings.sender, list(settings.to), message, timeout=longest
+                )
+        except (TimeoutError, aiosmtplib.SMTPTimeoutError):
+            raise DeliveryError(f"no answer for {settings.timeout:g} s") from None
+        except aiosmtplib.SMTPAuthenticationError as error:
+            raise DeliveryError(f"the server refused to let us in: {error.code}") from None
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise DeliveryError(_told(error)) from None
         if refused:
             raise DeliveryError(f"{len(refused)} of {len(settings.to)} recipients were refused")
         return Receipt(False, f"taken: {said(answer)}")

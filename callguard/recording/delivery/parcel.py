@@ -93,6 +93,8 @@ class Watched:
         self._pieces = pieces
         self._patience = patience
         self._asked = 0
+        self.taken = 0
+        """Bytes that were taken."""
         self.fault: DeliveryError | None = None
 
     def __aiter__(self) -> "Watched":
@@ -101,10 +103,12 @@ class Watched:
     async def __anext__(self) -> bytes:
         self._asked += 1
         try:
-            return await anext(self._pieces)
+            piece = await anext(self._pieces)
         except DeliveryError as error:
             self.fault = error
             raise
+        self.taken += len(piece)
+        return piece
 
     async def over(self, sending: Coroutine[object, object, T]) -> T:
         """What ``sending`` returns, which takes these pieces. Raises what it raises, our own fault

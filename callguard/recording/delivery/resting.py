@@ -37,6 +37,11 @@ class Rests:
         """It does again."""
         self._rests.pop(at, None)
 
+    @property
+    def doubted(self) -> set[At]:
+        """Those that failed, and have not worked since."""
+        return set(self._rests)
+
     def left_alone(self, now: datetime, busy: Container[At]) -> set[At]:
         """Those that rest, and those that failed before and are being tried (``busy``)."""
         far = now + timedelta(seconds=2 * REST_S)  # a clock that was set back

@@ -80,6 +80,9 @@ class SftpCarrier:
     ) -> None:
         part = f"{path}.part"  # one for all attempts, so that none is left lying
         async with self._patience():
+            # A file of its own: what an attempt before still writes must not get into this one.
+            with suppress(asyncssh.SFTPError):
+                await client.remove(part)
             file = await client.open(part, "wb", block_size=PIECE)
         offset = 0
         async for piece in pieces:

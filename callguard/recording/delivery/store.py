@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
 from callguard.audit.log import Entry, append
 from callguard.recording.delivery.attempt import place_of
 from callguard.recording.delivery.due import OPEN
 from callguard.recording.delivery.places import Place, PlaceError
-from callguard.storage.schema import deliveries, recordings, tenant_places
+from callguard.storage.schema import deliveries, recordings, tenant_places, tenant_recipients
 
 
 def add(connection: Connection, place: Place, *, actor: str) -> None:
@@ -31,6 +31,12 @@ def add(connection: Connection, place: Place, *, actor: str) -> None:
     )
     details = {"place": place.name, "kind": place.kind, "keep": place.keep}
     _log(connection, "place.add", place.tenant, place.added_at, actor, details)
+
+
+def has_key_of_its_own(connection: Connection, tenant: str) -> bool:
+    """Whether recordings are sealed for anybody who is not us."""
+    whose = select(tenant_recipients.c.id).where(tenant_recipients.c.tenant_id == tenant)
+    return connection.execute(whose.limit(1)).first() is not None
 
 
 def remove(connection: Connection, tenant: str, name: str, *, at: datetime, actor: str) -> int:
@@ -64,6 +70,27 @@ def listed(connection: Connection, tenant: str | None) -> Sequence[Row[Any]]:
     if tenant is not None:
         query = query.where(tenant_places.c.tenant_id == tenant)
     return connection.execute(query).all()
+
+
+def standing(connection: Connection, tenant: str | None) -> dict[tuple[str, str], dict[str, int]]:
+    """How many recordings are on their way to each place, or arrived and were not confirmed, by
+    tenant and name, and by state."""
+    query = (
+        select(
+            deliveries.c.tenant_id,
+            deliveries.c.place,
+            deliveries.c.state,
+            func.count().label("many"),
+        )
+        .where(deliveries.c.state.in_((*OPEN, "sent")))
+        .group_by(deliveries.c.tenant_id, deliveries.c.place, deliveries.c.state)
+    )
+    if tenant is not None:
+        query = query.where(deliveries.c.tenant_id == tenant)
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for row in connection.execute(query.order_by(deliveries.c.state)):
+        found.setdefault((row.tenant_id, row.place), {})[row.state] = row.many
+    return found
 
 
 def of_recording(connection: Connection, recording: str, now: datetime) -> Sequence[Row[Any]]:

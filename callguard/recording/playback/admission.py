@@ -73,7 +73,7 @@ def consider(
             row.state,
             row.expires_at,
             holds_on(connection, row.id),
-            _is_restricted(connection, row.tenant_id, _subjects(connection, row.call_id)),
+            is_restricted(connection, row.tenant_id, row.call_id),
             _own_key(identities),
         )
     name = recording[:80] if is_plain(recording[:80]) else ascii(recording[:80])
@@ -175,8 +175,10 @@ def _subjects(connection: Connection, call_id: str) -> set[str]:
     return {subject for subject in found if subject}
 
 
-def _is_restricted(connection: Connection, tenant: str, subjects: set[str]) -> bool | None:
-    """Whether one of them has had processing restricted; None where that cannot be told."""
+def is_restricted(connection: Connection, tenant: str, call_id: str) -> bool | None:
+    """Whether one of those whose voices the call has has had processing restricted; None where that
+    cannot be told."""
+    subjects = _subjects(connection, call_id)
     known = bool(subjects)
     for subject in sorted(subjects):
         try:

@@ -55,6 +55,9 @@ class SealedRecording:
     once the payload has proved to be the one that was sealed."""
 
     def __init__(self, header: bytes, payload: Payload) -> None:
+        """Raises HeaderError for what is no header, PayloadError for a size that no payload has."""
+        age.parse_header(header)
+        age.chunk_count(payload.size)
         self._header = header
         self._payload = payload
         self.size = len(header) + payload.size
@@ -86,14 +89,13 @@ class SealedRecording:
 
 
 class PlainRecording:
-    """The plaintext. Its last chunk is opened first: that alone proves its size."""
+    """The plaintext, with the sizes in its WAV header. Its last chunk is opened first: that alone
+    proves its size."""
 
-    def __init__(self, payload: Payload, file_key: bytes, *, as_sealed: bool = False) -> None:
-        """``as_sealed`` leaves the sizes in the WAV header unknown. Raises PayloadError and
-        ObjectStoreError."""
+    def __init__(self, payload: Payload, file_key: bytes) -> None:
+        """Raises PayloadError and ObjectStoreError."""
         self._payload = payload
         self._opener = age.PayloadOpener(file_key, payload.read(0, age.NONCE_SIZE))
-        self._as_sealed = as_sealed
         self.size = age.plain_size(payload.size)
         last = age.chunk_span(age.chunk_count(payload.size) - 1, payload.size)
         # One byte more is asked for: what follows the last chunk was not there when it was sealed.
@@ -133,7 +135,7 @@ class PlainRecording:
             opened = self._opener.open_chunk(index, chunk, last=last)
         except age.PayloadError as error:
             raise age.PayloadError(f"the payload of {self._payload.name}: {error}") from error
-        if index or self._as_sealed:
+        if index:
             return opened
         header = with_sizes(opened[:64], self.size)
         return header + opened[len(header) :]

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
 from callguard.recording import age
 from callguard.recording.keys import KeyWrapper, open_tenant_identity
-from callguard.recording.playback.ranges import Payload, PlainRecording, SealedRecording
+from callguard.recording.playback.ranges import Payload, SealedRecording
 from callguard.recording.store.objects import ObjectStore
 from callguard.retention.holds import is_held
 from callguard.storage.schema import recordings, tenant_keys
@@ -59,18 +59,6 @@ def visible(now: datetime, *, held: bool = False) -> ColumnElement[bool]:
     return or_(fresh, is_held(recordings)) if held else fresh
 
 
-def find_sealed(connection: Connection, recording_id: str, *, now: datetime) -> RecordingRow:
-    """The row of a sealed recording that has not expired. Raises RecordingError."""
-    row = connection.execute(
-        select(recordings).where(recordings.c.id == recording_id)
-    ).one_or_none()
-    if row is None or (row.expires_at is not None and row.expires_at <= now):
-        raise RecordingError(f"there is no recording {recording_id}")
-    if row.state != "sealed":
-        raise RecordingError(f"recording {recording_id} is not sealed: {row.state}")
-    return row
-
-
 def wrapped_identities(connection: Connection, tenant: str) -> tuple[WrappedIdentity, ...]:
     """A tenant's identities, the newest first."""
     keys = connection.execute(
@@ -105,25 +93,20 @@ def file_key_of(
 
 
 def payload_of(row: RecordingRow, store: ObjectStore) -> Payload:
-    """Where the payload of a sealed recording lies."""
+    """Where the payload of a sealed recording lies. Raises PayloadError where its row does not
+    say."""
+    if row.payload is None or row.sealed_bytes is None:
+        raise age.PayloadError(f"the row of recording {row.id} does not say what its payload is")
     return Payload(store, row.payload, row.sealed_bytes, row.payload_sha256)
 
 
+def sealed_recording(row: RecordingRow, store: ObjectStore) -> SealedRecording:
+    """The recording as an ordinary age file. Raises HeaderError and PayloadError where its row does
+    not say what it is."""
+    return SealedRecording(row.header or b"", payload_of(row, store))
+
+
 def sealed_file(row: RecordingRow, store: ObjectStore) -> Iterator[bytes]:
-    """The recording as an ordinary age file: header, then payload. Raises ObjectStoreError,
-    PayloadError."""
-    whole = SealedRecording(row.header, payload_of(row, store))
+    """The age file from beginning to end. Raises AgeError, ObjectStoreError."""
+    whole = sealed_recording(row, store)
     return whole.pieces(0, whole.size)
-
-
-def plain_file(
-    connection: Connection, row: RecordingRow, store: ObjectStore, wrapper: KeyWrapper
-) -> Iterator[bytes]:
-    """The plaintext as it was sealed, opened with the tenant's own identity.
-
-    Raises RecordingError where callguard holds no identity that opens it, KeyStoreError,
-    AgeError and ObjectStoreError.
-    """
-    file_key = file_key_of(row, wrapped_identities(connection, row.tenant_id), wrapper)
-    plain = PlainRecording(payload_of(row, store), file_key, as_sealed=True)
-    return plain.pieces(0, plain.size)

@@ -66,7 +66,10 @@ def examine(
 ) -> Finding:
     """Verifies a sealed recording with whatever identity of the tenant is here. Raises
     ObjectStoreError and KeyStoreError; what is wrong with the recording is in the finding."""
-    payload = payload_of(row, store)
+    try:
+        payload = payload_of(row, store)
+    except age.PayloadError as error:
+        return Finding(row.id, (str(error),), "", 0, 0)
     fault = None
     try:
         key: bytes | str = file_key_of(row, identities, wrapper)

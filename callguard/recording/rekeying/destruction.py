@@ -25,6 +25,7 @@ from callguard.recording.keys import KeyStoreError
 from callguard.recording.rekeying.keyed import HeaderRow, read_any
 from callguard.recording.rekeying.rewrap import Read
 from callguard.recording.rekeying.rotation import open_identities
+from callguard.recording.tombstones import key_id
 from callguard.retention.ledger import TENANT_KEY, Erasure, ErasureLedger
 from callguard.storage.schema import audit, erasures, holds
 from callguard.tenants.keys import TenantKeys, fingerprint, give_up_own_key, read_keys
@@ -32,6 +33,9 @@ from callguard.tenants.tenant import TenantError
 
 BATCH = 500
 ACTION = "key.destroy"
+
+TRIES = 5
+"""A rotation at the same time may make a version after the others were chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +124,26 @@ async def destroy(
     actor: str,
     reason: str,
 ) -> dict[str, object]:
-    """Destroys every version of the tenant's identity; the certificate. Once more gives the same
-    certificate again, and ends what a crash left half done.
+    """Destroys every version of the tenant's identity, also those that are made meanwhile; the
+    certificate. Once more gives the same certificate again, and ends what a crash left half done.
 
     Raises TenantError, LedgerError, and what ``write`` raises.
     """
     act = partial(_note, tenant=tenant, reach=reach, at=at, actor=actor, reason=reason)
     choose = partial(_choose, tenant=tenant, at=at)
-    await erase_for_good(write, ledger, choose, lambda c, _: act(c))
-    await write(act)  # for what another process took from the ledger before we could
-    return await write(partial(certificate, tenant=tenant))
+    for _ in range(TRIES):
+        await erase_for_good(write, ledger, choose, lambda c, _: act(c))
+        # Once more, for what another process took from the ledger before we could.
+        if await write(act):
+            return await write(partial(certificate, tenant=tenant))
+    raise TenantError(f"keys of {tenant} are made as fast as they are destroyed: try again")
 
 
 def _choose(connection: Connection, tenant: str, at: datetime) -> list[Erasure]:
     """Also versions whose private half is gone already: an older backup still has it."""
     check_not_held(connection, tenant)
     keys = read_keys(connection, tenant)
-    names = {one.version: f"{tenant}/{one.version}" for one in keys.versions}
+    names = {one.version: key_id(tenant, one.version, one.recipient) for one in keys.versions}
     told = select(erasures.c.object_id).where(
         erasures.c.data_class == TENANT_KEY, erasures.c.object_id.in_(names.values())
     )
@@ -150,15 +157,17 @@ def _choose(connection: Connection, tenant: str, at: datetime) -> list[Erasure]:
 
 def _note(
     connection: Connection, tenant: str, reach: Reach, at: datetime, actor: str, reason: str
-) -> None:
-    """Enters the versions that are gone and of which no entry says so yet."""
+) -> bool:
+    """Enters the versions that are gone and of which no entry says so yet; whether there are no
+    others. While there are, nothing is entered, for their holder opens what they are given."""
     keys = read_keys(connection, tenant)
+    if keys.live:
+        return False
     noted = {version for entry in _entries(connection, tenant) for version in entry["versions"]}
     gone = [one for one in keys.versions if one.wrapped is None and one.version not in noted]
     if not gone:
-        return
-    if keys.active is None:
-        give_up_own_key(connection, keys, at)
+        return True
+    give_up_own_key(connection, keys, at)
     details = {
         "versions": [one.version for one in gone],
         "fingerprints": [fingerprint(one.recipient) for one in gone],
@@ -166,6 +175,7 @@ def _note(
         "reason": reason,
     }
     append(connection, Entry(at, actor, ACTION, tenant, tenant, details))
+    return True
 
 
 def _entries(connection: Connection, tenant: str) -> list[dict[str, list[int]]]:

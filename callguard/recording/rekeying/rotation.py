@@ -8,6 +8,7 @@ on with it. ``recordings.keyed_for`` tells which headers are left.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,8 +20,10 @@ from callguard.recording import age
 from callguard.recording.keyring import Keyring
 from callguard.recording.keys import (
     KeyStoreError,
+    KeyWrapper,
     generate_tenant_identity,
     open_tenant_identity,
+    wrap_tenant_identity,
 )
 from callguard.recording.recipients import digest_of
 from callguard.recording.rekeying.keyed import check_still, count_others, for_others
@@ -32,6 +35,7 @@ from callguard.tenants.keys import (
     fingerprint,
     next_version,
     read_keys,
+    replace_wrapped,
     retire,
     wipe,
 )
@@ -84,7 +88,8 @@ async def rotate(
     means: Means, tenant: str, *, renew: bool, own_key: bool = False, drop: bool = False
 ) -> Rotated:
     """Makes a new identity, where ``renew`` and no rotation is unfinished, then rewrites all
-    headers that are wrapped for others than the present recipients. ``own_key`` also gives one to
+    headers that are wrapped for others than the present recipients. Identities that a former
+    master key or KMS wrapped are wrapped by the present one first. ``own_key`` also gives one to
     a tenant that has none in use; ``drop`` then wipes retired versions that nothing needs.
 
     Raises TenantError, KeyStoreError, RewrapError, AgeError and what ``read`` and ``write`` raise;
@@ -92,10 +97,13 @@ async def rotate(
     """
     keys = await means.read(partial(read_keys, tenant_id=tenant))
     identities = await asyncio.to_thread(open_identities, means.keyring, keys)
+    if moved := await asyncio.to_thread(_wrapped_anew, means.keyring.identities, keys, identities):
+        await means.write(partial(_move, means=means, before=keys, wrapped=moved))
+        keys = await means.read(partial(read_keys, tenant_id=tenant))
     continued = bool(keys.replaced)
     renewed = renew and not continued
     if renewed:
-        if not (keys.settings.own_key or own_key):
+        if not own_key and (keys.active is None or not keys.settings.own_key):
             raise TenantError(
                 f"{tenant} has no key of its own: --headers-only writes headers anew for its "
                 "present recipients, --own-key makes it a key"
@@ -107,7 +115,7 @@ async def rotate(
     target = digest_of(keys.present)
     left = await means.read(partial(count_others, tenant=tenant, target=target))
     tally = Tally()
-    rewraps = open_rewraps(means, identities, keys.present, left)
+    rewraps = await asyncio.to_thread(open_rewraps, means, identities, keys.present, left)
     del identities
     try:
         await rewrap_all(means, keys, rewraps, tally, left)
@@ -147,6 +155,27 @@ def open_identities(keyring: Keyring, keys: TenantKeys) -> list[age.Identity]:
         except KeyStoreError as error:
             raise type(error)(f"version {one.version} of {keys.tenant}: {error}") from None
     return opened
+
+
+def _wrapped_anew(
+    wrapper: KeyWrapper, keys: TenantKeys, identities: Sequence[age.Identity]
+) -> dict[int, bytes]:
+    """The versions that a former master key or KMS wrapped, by the present one: the former is of
+    no use any more then."""
+    return {
+        one.version: wrap_tenant_identity(wrapper, identity, keys.tenant, one.version)
+        for one, identity in zip(keys.live, identities, strict=True)
+        if one.wrapped is not None and not wrapper.made(one.wrapped)
+    }
+
+
+def _move(
+    connection: Connection, means: Means, before: TenantKeys, wrapped: dict[int, bytes]
+) -> None:
+    replace_wrapped(connection, before, wrapped)
+    details = {"versions": sorted(wrapped)}
+    target, at = before.tenant, means.clock.now()
+    append(connection, Entry(at, means.actor, "key.move", target, target, details))
 
 
 async def _renew(means: Means, keys: TenantKeys) -> None:
@@ -203,6 +232,7 @@ def _drop(
 
 
 def is_due(keys: TenantKeys, days: int, now: datetime) -> bool:
-    """Whether the tenant's own identity is in use and older than so many days."""
+    """Whether the tenant's own identity is in use and so many days old. One that is as far ahead
+    was made while the clock was wrong: how old it is nobody knows."""
     active = keys.active if keys.settings.own_key else None
-    return active is not None and now - active.created_at >= timedelta(days=days)
+    return active is not None and abs(now - active.created_at) >= timedelta(days=days)

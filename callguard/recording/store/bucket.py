@@ -23,7 +23,15 @@ class BucketError(ObjectStoreError):
     """The bucket did not do what was asked. One clear line."""
 
 
-class UploadGone(BucketError):  # noqa: N818 - an answer, not a malfunction
+class Refused(BucketError):  # noqa: N818 - an answer, not a malfunction
+    """The bucket answered, and did not do it."""
+
+
+class NotOffered(Refused):
+    """The store has no such request."""
+
+
+class UploadGone(Refused):
     """There is no such upload: completed, aborted, or cleared away by the store."""
 
 
@@ -143,3 +151,7 @@ def _blocks(descriptor: int, offset: int, size: int) -> Iterator[bytes]:
             raise ObjectStoreError("cannot read a waiting object: it became shorter")
         offset += len(block)
         yield block
+
+
+NOTHING = Piece.of(-1, 0, 0)
+"""The part of an empty object."""

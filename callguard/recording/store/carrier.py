@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,9 +23,12 @@ import structlog
 from callguard.recording.durable import sync_folder
 from callguard.recording.store.bucket import (
     BLOCK_BYTES,
+    NOTHING,
     Bucket,
     BucketError,
+    NotOffered,
     Piece,
+    Refused,
     UploadGone,
     entity_tag,
 )
@@ -115,18 +118,22 @@ class Carrier:
             begun = {name for name in wanted if self._folder.is_part(name)} - self._deleting
             found = self._folder.remove(wanted)
         try:
-            self._abort_all(begun)
+            self._end(begun, self._uploads(begun))
         except BucketError as error:  # an upload without a file is never completed; see tidy
             log.warning("upload_not_given_up", objects=len(begun), reason=str(error))
         stored = wanted - begun
         self._deleting |= found & stored
         if stored:
-            self._abort_all(stored)
+            try:
+                self._end(stored, self._uploads(stored))
+            except Refused:  # what there is goes all the same
+                self._bucket.delete(sorted(stored))
+                raise
             self._bucket.delete(sorted(stored))
         self._deleting -= stored
         return len(found)
 
-    def _abort_all(self, names: set[str]) -> None:
+    def _uploads(self, names: set[str]) -> set[tuple[str, str]]:
         """Whatever is under way of these, by whomever."""
         # Some stores list the uploads of one object only, so whatever may be on its way from here
         # is asked for by its name.
@@ -134,21 +141,40 @@ class Carrier:
         uploads = {(name, one.id) for name in near for one in self._bucket.uploads(name)}
         if near != names:
             uploads |= {(one.name, one.id) for one in self._bucket.uploads() if one.name in names}
-        for name in names & set(self._under_way):
-            if (upload := self._under_way.get(name)) is not None:
-                uploads.add((name, upload.id))
-        for name, upload_id in sorted(uploads):
-            self._bucket.abort(name, upload_id)
-            self._under_way.pop(name, None)
+        return uploads
+
+    def _end(self, names: set[str], uploads: set[tuple[str, str]]) -> None:
+        """Of what is deleted: ends these uploads and those of this process, each for good."""
+        uploads = uploads | {(n, u.id) for n, u in list(self._under_way.items()) if n in names}
+        refused: list[Refused] = []
+        for name, upload in sorted(uploads):
+            try:
+                self._end_one(name, upload)
+                self._under_way.pop(name, None)
+            except Refused as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
+
+    def _end_one(self, name: str, upload: str) -> None:
+        try:
+            self._bucket.abort(name, upload)
+        except Refused:
+            # Not every store aborts, but all complete: of nothing, so that what was sent goes and
+            # no late request finds the upload.
+            with suppress(UploadGone):
+                etag = self._bucket.send(name, upload, 1, NOTHING)
+                self._bucket.complete(name, upload, [etag])
+            self._bucket.delete([name])
 
     def tidy(self) -> None:
         """Gives up the uploads of this process whose recording is gone."""
-        for name in list(self._under_way):
-            if not self._folder.part(name).exists() and not self._folder.path(name).exists():
-                upload = self._under_way.get(name)
-                if upload is not None:
-                    self._bucket.abort(name, upload.id)
-                    self._under_way.pop(name, None)
+        gone = {
+            name
+            for name in list(self._under_way)
+            if not self._folder.part(name).exists() and not self._folder.path(name).exists()
+        }
+        self._end(gone, set())
 
     def sweep(self, now: datetime) -> None:
         """Gives up old uploads that nobody is at."""
@@ -156,7 +182,8 @@ class Carrier:
             here = self._folder.part(upload.name), self._folder.path(upload.name)
             if upload.begun < now - STRAY and not any(path.exists() for path in here):
                 log.info("upload_given_up", recording=upload.name, begun=upload.begun.isoformat())
-                self._bucket.abort(upload.name, upload.id)
+                with suppress(NotOffered):  # never of nothing: the object may be another's
+                    self._bucket.abort(upload.name, upload.id)
         for name in list(self._doubtful):
             if not self._folder.part(name).exists() and not self._folder.path(name).exists():
                 self._doubtful.discard(name)
@@ -207,7 +234,8 @@ class Carrier:
     def _give_up(self, name: str) -> None:
         """Whatever is under way for that name, by this process or one before it."""
         for upload in self._bucket.uploads(name):
-            self._bucket.abort(name, upload.id)
+            with suppress(NotOffered):  # it can only make the same object; deleting ends it
+                self._bucket.abort(name, upload.id)
         self._under_way.pop(name, None)
         self._doubtful.discard(name)
 

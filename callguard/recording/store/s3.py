@@ -7,9 +7,10 @@ under way nor give one up, so those are asked by `s3_requests`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -21,6 +22,7 @@ from callguard.clock import Clock, SystemClock
 from callguard.config import S3
 from callguard.recording.store.bucket import (
     BucketError,
+    NotOffered,
     Piece,
     Stored,
     Upload,
@@ -29,18 +31,17 @@ from callguard.recording.store.bucket import (
     name_of,
 )
 from callguard.recording.store.objects import ObjectMissing, ObjectStoreError
-from callguard.recording.store.s3_place import Place, load_credentials, place_of, trust
+from callguard.recording.store.s3_place import CredentialsFile, Place, place_of, trust
 from callguard.recording.store.s3_requests import Answer, Requests
-from callguard.recording.store.s3_signature import Credentials
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-READ_BYTES = 8 << 20
+READ_BYTES = 1 << 20
 """The most that one request reads, so that a long object needs no long time-out."""
 
-_NOT_OFFERED = ("405", "501")
-"""What stores answer that cannot list uploads."""
+ASKED_AGAIN = timedelta(minutes=1)
+"""The library asks for credentials again where they expire within five."""
 
 
 class S3Bucket:
@@ -48,7 +49,7 @@ class S3Bucket:
 
     def __init__(self, s3: S3, clock: Clock | None = None) -> None:
         """Reads the credentials; asks the bucket nothing yet. Raises ObjectStoreError."""
-        place, credentials = place_of(s3), load_credentials(s3.credentials_file)
+        place, credentials = place_of(s3), CredentialsFile(s3.credentials_file)
         self._prefix = s3.prefix
         self._what = f"bucket {s3.bucket}"
         self._requests = Requests(
@@ -98,10 +99,8 @@ class S3Bucket:
                 answer = self._ask(
                     "list", "uploads", "GET", {"uploads": "", "prefix": prefix, **marks}, key=""
                 )
-            except BucketError as error:
-                if any(f" {status}" in str(error) for status in _NOT_OFFERED):
-                    return found
-                raise
+            except NotOffered:
+                return found
             page = _parsed(answer)
             for entry in page.iterfind("{*}Upload"):
                 owner = name_of(self._prefix, self._told(entry, "Key"))
@@ -156,8 +155,13 @@ class S3Bucket:
 
     def delete(self, names: Sequence[str]) -> None:
         """See Bucket.delete."""
-        with self._failure("delete", f"{names[0]} and {len(names) - 1} others"):
-            obstore.delete(self._store, [key_of(self._prefix, name) for name in names])
+        try:
+            with self._failure("delete", f"{names[0]} and {len(names) - 1} others"):
+                obstore.delete(self._store, [key_of(self._prefix, name) for name in names])
+        except BucketError:  # some stores cannot delete many at once, or will not for one of them
+            for name in names:
+                with suppress(UploadGone):
+                    self._ask("delete", name, "DELETE", {})
 
     def names(self) -> Iterator[str]:
         """See Bucket.names."""
@@ -211,15 +215,16 @@ class S3Bucket:
             raise BucketError(told) from None
 
 
-def _library_store(s3: S3, place: Place, credentials: Credentials) -> S3Store:
+def _library_store(s3: S3, place: Place, credentials: CredentialsFile) -> S3Store:
     """With every choice made here: what is left out, the library takes from the environment."""
 
     def provider() -> S3Credential:
+        found = credentials()
         return {
-            "access_key_id": credentials.access_key_id,
-            "secret_access_key": credentials.secret_access_key,
-            "token": credentials.session_token,
-            "expires_at": None,
+            "access_key_id": found.access_key_id,
+            "secret_access_key": found.secret_access_key,
+            "token": found.session_token,
+            "expires_at": datetime.now(UTC) + ASKED_AGAIN,
         }
 
     timeout = timedelta(seconds=s3.timeout)
@@ -239,6 +244,10 @@ def _library_store(s3: S3, place: Place, credentials: Credentials) -> S3Store:
                 "allow_http": not place.encrypted,
                 "connect_timeout": min(timeout, timedelta(seconds=10)),
                 "timeout": timeout,
+                # Redirects are followed, session token and all, and proxies taken from the
+                # environment. Whatever is not for this host goes nowhere instead.
+                "proxy_url": "http://127.0.0.1:0",
+                "proxy_excludes": urlsplit(place.endpoint).hostname or "",
                 **({} if s3.ca_file is None else {"root_certificate": s3.ca_file.read_bytes()}),
             },
             retry_config={"max_retries": 1, "retry_timeout": timeout},

@@ -16,25 +16,31 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from callguard.clock import Clock
-from callguard.recording.store.bucket import BucketError, Piece, UploadGone
+from callguard.recording.store.bucket import BucketError, NotOffered, Piece, Refused, UploadGone
 from callguard.recording.store.s3_place import Place
 from callguard.recording.store.s3_signature import Credentials, query_string, signed_headers
 
 ANSWER_BYTES = 4 << 20
 """The longest answer: a page of a thousand uploads is half a megabyte."""
 
-SLOWEST = 128 * 1024
-"""Bytes a second: a part that goes more slowly has failed."""
+SLOWEST = 16 * 1024
+"""Bytes a second: a part that goes more slowly has failed. Several share one line, so a quarter of
+what a poor one carries."""
+
+SLICE_BYTES = 64 * 1024
+"""What is handed over at once, and must be taken within the time-out."""
 
 IDLE_S = 4.0
 """A connection unused for longer is not used again: servers close theirs after five."""
 
 KEPT = 8
+_GONE = ("NoSuchUpload", "NoSuchKey")
+_NOT_OFFERED = (405, 501)
 _CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,60})</Code>")
 
 
@@ -54,7 +60,7 @@ class Requests:
         self,
         place: Place,
         region: str,
-        credentials: Credentials,
+        credentials: Callable[[], Credentials],
         tls: ssl.SSLContext,
         timeout: float,
         clock: Clock,
@@ -82,7 +88,7 @@ class Requests:
         else:
             sha256, size, blocks = hashlib.sha256(body).hexdigest(), len(body), iter((body,))
         signed = signed_headers(
-            self._credentials,
+            self._credentials(),
             self._region,
             method,
             path,
@@ -178,7 +184,8 @@ def _exchange(
             connection.putheader(name, value)
         connection.endheaders()
         for block in blocks:
-            connection.send(block)
+            for at in range(0, len(block), SLICE_BYTES):
+                connection.send(block[at : at + SLICE_BYTES])
         response = connection.getresponse()
         body = response.read(ANSWER_BYTES + 1)
         if len(body) > ANSWER_BYTES:
@@ -198,9 +205,10 @@ def _successful(answer: Answer, host: str) -> Answer:
     # Completing an upload may fail in an answer that began as a success.
     if 200 <= answer.status < 300 and b"<Error>" not in answer.body:
         return answer
-    if code == "NoSuchUpload" or (answer.status == 404 and not code):
+    if code in _GONE or (answer.status == 404 and not code):
         raise UploadGone(f"{host} has no such upload")
-    raise BucketError(f"{host} answers {answer.status} {code}".rstrip())
+    kind = NotOffered if answer.status in _NOT_OFFERED else Refused
+    raise kind(f"{host} answers {answer.status} {code}".rstrip())
 
 
 def _dropped(connection: http.client.HTTPConnection) -> bool:

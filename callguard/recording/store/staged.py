@@ -138,6 +138,11 @@ class StagedStore:
         since = failing[0].since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
         return f"recordings are not stored since {since}: {failing[0].reason}; {waiting}"
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits for the bucket."""
+        return self._waiting.bytes
+
     async def run(self) -> None:
         """Carries for ever."""
         # Threads of their own: a slow bucket must not take those that others wait for.

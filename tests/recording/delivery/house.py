@@ -2,27 +2,31 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, Table, insert, select, update
+from sqlalchemy import Row, Table, delete, insert, select, update
 
+from callguard.contacts import store as contacts
 from callguard.recording.delivery import store as places
 from callguard.recording.delivery.courier import Courier
 from callguard.recording.delivery.giver import Giver
 from callguard.recording.delivery.parcel import DeliveryError, Parcel, Receipt
 from callguard.recording.delivery.places import Place, read_place
+from callguard.recording.recipients import digest_of
 from callguard.recording.store.folder import FolderStore
 from callguard.retention.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
-from callguard.storage.schema import audit, deliveries, recordings
+from callguard.storage.schema import audit, calls, deliveries, recordings
 from callguard.tenants.directory import TenantDirectory
 from tests.clock import HandClock
 
 URL = "http://127.0.0.1:1/in"
+SUBJECT = "+442079460000"
 CALL = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 
 
@@ -63,6 +67,7 @@ class Deliveries:
     def __post_init__(self) -> None:
         with self.database.reading() as connection:
             self.tenants.refresh(connection)
+        self.call()
         self.restart()
 
     def restart(self) -> None:
@@ -96,12 +101,28 @@ class Deliveries:
         values: dict[str, Any] = {"id": name, "tenant_id": tenant, "call_id": CALL, "pbx": "east"}
         values |= {"channel_uniqueid": "1.1", "state": "sealed", "spool_name": f"{name}.sln"}
         values |= {"encoding": "pcm-8000-1", "header": b"header of " + name.encode()}
+        values |= {"keyed_for": digest_of(["age1pq1unused", "age1pq1theirs"])}
         values |= {"payload": name, "plain_bytes": 9, "sealed_bytes": len(payload)}
         values |= {"payload_sha256": hashlib.sha256(payload).hexdigest(), "started_at": now}
         values |= {"ended_at": now, "sealed_at": now, "expires_at": now + timedelta(days=365)}
         with self.database.writing() as connection:
             connection.execute(insert(recordings).values(values))
         return name
+
+    def restrict(self, subject: str = SUBJECT, *, since: datetime | None) -> None:
+        """Restricts processing, or no longer."""
+        with self.database.writing() as connection:
+            step = partial(replace, restricted_since=since)
+            contacts.change(connection, "acme", subject, step, at=self.clock.now())
+
+    def call(self, subject: str = SUBJECT, call: str = CALL) -> None:
+        """The call that was recorded."""
+        values = {"id": call, "tenant_id": "acme", "pbx": "east", "uniqueid": "1", "caller": "1"}
+        values |= {"direction": "outbound", "called": "2", "verdict": "allow", "subject": subject}
+        lists: dict[str, object] = {"reasons": [], "obligations": [], "findings": []}
+        with self.database.writing() as connection:
+            connection.execute(delete(calls).where(calls.c.id == call))
+            connection.execute(insert(calls).values(**values, **lists, decided_at=self.clock.now()))
 
     async def deliver(self, looks: int = 1) -> None:
         for _ in range(looks):

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import delete, update
 
 from callguard.recording.delivery import attempt, store
-from callguard.recording.delivery.courier import AT_ONE_PLACE
 from callguard.recording.delivery.parcel import Parcel, Receipt
 from callguard.recording.delivery.retrying import STUCK_AFTER
+from callguard.recording.delivery.turns import AT_ONE_PLACE
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.tombstones import set_mark
 from callguard.storage.schema import audit, deliveries, recordings
 from tests.databases import add_tenant
-from tests.recording.delivery.house import Deliveries, Far, broken
+from tests.recording.delivery.house import SUBJECT, Deliveries, Far, broken
 
 HOUR = 3600
 
@@ -128,7 +128,7 @@ async def test_after_a_day_it_is_stuck_and_the_alarm_stands_until_it_arrives(
     house.clock.advance(11)
     await house.deliver()
     alarm = "acme: theirs: recordings that could not be delivered: 1: it is down"
-    assert house.alarms() == (alarm,)
+    assert (house.alarms(), house.courier.stuck) == ((alarm,), 1)
     house.restart()
     await house.deliver()
     assert house.alarms() == (alarm,)
@@ -144,7 +144,7 @@ async def test_after_a_day_it_is_stuck_and_the_alarm_stands_until_it_arrives(
     house.clock.advance(11)
     await house.deliver()
     assert house.delivery().state == "confirmed"
-    assert house.alarms() == ()
+    assert (house.alarms(), house.courier.stuck) == ((), 0)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,6 @@ async def test_what_is_erased_while_it_is_sent_never_arrives_whole(house: Delive
     await house.deliver()
     house_patch.undo()
     assert far.holds == {}
-    assert house.delivery().state == "stuck"
-    house.clock.advance(HOUR)
-    await house.deliver()
     assert (house.delivery().state, house.delivery().reason) == (
         "closed",
         "the recording was erased",
@@ -423,3 +420,55 @@ def test_an_attempt_of_a_closed_row_does_not_begin(house: Deliveries) -> None:
         assert attempt.begin(connection, ("r1", "theirs"), house.clock.now()) is None
         at = house.clock.now()
         assert attempt.fail(connection, ("r1", "theirs"), "x", at, 0.0, hopeless=False) == "closed"
+
+
+@pytest.mark.parametrize("subject", [SUBJECT, ""])
+async def test_nothing_is_sent_while_it_may_only_be_stored(house: Deliveries, subject: str) -> None:
+    house.call(subject)
+    house.restrict(since=house.clock.now())
+    far = house.place()
+    house.sealed()
+    await house.deliver()
+    row = house.delivery()
+    assert (far.tries, row.state, row.attempts) == (0, "withheld", 0)
+    assert row.reason.startswith("only stored: ")
+    house.clock.advance(STUCK_AFTER.total_seconds() + 11)
+    await house.deliver()
+    assert (house.alarms(), far.tries) == ((), 0)
+    house.call()
+    house.restrict(since=None)
+    far.fault = broken()
+    house.clock.advance(HOUR)
+    await house.deliver()
+    assert (house.delivery().state, far.tries) == ("waiting", 1)
+
+
+async def test_a_clock_that_is_set_back_removes_no_place(house: Deliveries) -> None:
+    far = house.place()
+    house.sealed()
+    house.clock.advance(-60)
+    await house.deliver()
+    assert (house.delivery().state, [*far.holds]) == ("confirmed", ["r1.age"])
+
+
+async def test_a_tenant_whose_places_keep_silent_keeps_no_other_waiting(
+    house: Deliveries,
+) -> None:
+    class Silent(Far):
+        async def carry(self, parcel: Parcel) -> Receipt:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    add_tenant(house.database, house.clock, "other")
+    for number in range(3):
+        house.place(f"silent{number}")
+        house.far[f"silent{number}"] = Silent()
+    for number in range(4):
+        house.sealed(f"r{number}")
+    well = house.place("well", tenant="other")
+    house.sealed("theirs", tenant="other")
+    running = asyncio.create_task(house.courier.run())
+    while not well.holds:
+        await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from callguard.recording.delivery import attempt, store
 from callguard.recording.delivery import giver as giver_module
-from callguard.recording.delivery import store
 from callguard.recording.delivery.places import PlaceError, read_place
+from callguard.recording.recipients import digest_of
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.forgetting import forget_again
 from callguard.retention.ledger import DELIVERED, LedgerError
 from callguard.storage.database import Database
-from callguard.storage.schema import audit, calls, erasures, holds, recordings
+from callguard.storage.schema import audit, erasures, holds, recordings
 from tests.recording.delivery.house import CALL, Deliveries, broken
 
+AGAIN_S = attempt.LOOK_AGAIN.total_seconds()
 FILE = b"header of r1" + b"sealed" * 9
 
 
@@ -118,16 +120,6 @@ async def test_a_hold_keeps_it_until_it_is_released(
     with house.database.writing() as connection:
         said = {"id": "h1", "reason": "a case", "author": "test", "at": now}
         connection.execute(insert(holds).values({**said, **hold}))
-        call: dict[str, Any] = {
-            "id": CALL,
-            "tenant_id": "acme",
-            "pbx": "east",
-            "uniqueid": "1",
-            "caller": "1",
-        }
-        call |= {"direction": "outbound", "called": "2", "verdict": "allow", "decided_at": now}
-        lists: dict[str, object] = {"reasons": [], "obligations": [], "findings": []}
-        connection.execute(insert(calls).values(**call, **lists, subject="+442079460000"))
     far = house.place(keep=False)
     house.sealed()
     await house.deliver()
@@ -135,7 +127,7 @@ async def test_a_hold_keeps_it_until_it_is_released(
     assert house.delivery().reason == "kept: a hold stands"
     with house.database.writing() as connection:
         connection.execute(update(holds).values(released_at=now))
-    house.clock.advance(299)
+    house.clock.advance(AGAIN_S - 1)
     await house.deliver()
     assert_here(house)
     house.clock.advance(1)
@@ -205,7 +197,7 @@ async def test_a_confirmation_of_other_bytes_gives_nothing_away(
     await house.deliver()
     house.change(recordings, **{column: value})
     house.change(holds, released_at=house.clock.now())
-    house.clock.advance(300)
+    house.clock.advance(AGAIN_S)
     await house.deliver()
     assert_here(house)
     assert house.delivery().reason == "kept: theirs confirmed other bytes than those here"
@@ -347,7 +339,80 @@ async def test_the_proof_names_what_was_sent_and_no_more(house: Deliveries) -> N
     await house.deliver()
     row = house.delivery()
     assert row.proof["header_sha256"] == hashlib.sha256(b"header of r1").hexdigest()
-    assert set(row.proof) == {"kind", "answer", "header_sha256", "payload_sha256"}
+    assert set(row.proof) == {"kind", "answer", "place", "header_sha256", "payload_sha256"}
     assert row.expires_at - row.begun_at >= timedelta(days=366)
     entries: Iterable[str] = [one.details for one in house.rows(audit)]
     assert not any("127.0.0.1" in one for one in entries)
+
+
+@pytest.mark.parametrize("keyed_for", [digest_of(["age1pq1unused"]), None])
+async def test_what_only_callguard_could_open_stays(
+    house: Deliveries, keyed_for: str | None
+) -> None:
+    house.place(keep=False)
+    house.sealed()
+    house.change(recordings, keyed_for=keyed_for)
+    await house.deliver()
+    assert_here(house)
+    assert house.delivery().state == "confirmed"
+    assert "only callguard does" in house.delivery().reason
+    house.change(recordings, keyed_for=digest_of(["age1pq1theirs"]))
+    house.clock.advance(AGAIN_S)
+    await house.deliver()
+    assert_gone(house)
+
+
+async def test_what_is_only_stored_is_neither_sent_nor_given_away(house: Deliveries) -> None:
+    far = house.place(keep=False)
+    house.sealed()
+    far.during = lambda: house.restrict(since=house.clock.now())
+    await house.deliver()
+    assert_here(house)
+    assert house.delivery().reason.startswith("kept: only stored: the subject has had")
+    house.sealed("r2")
+    await house.deliver()
+    assert "r2.age" not in far.holds
+    far.during = None
+    house.restrict(since=None)
+    house.clock.advance(AGAIN_S)
+    await house.deliver(2)
+    assert {row.state for row in house.rows(recordings)} == {"delivered"}
+
+
+async def test_a_place_made_anew_by_a_clock_that_was_set_back_has_confirmed_nothing(
+    house: Deliveries,
+) -> None:
+    house.place("one", keep=False)
+    house.place("two", keep=False).fault = broken()
+    house.sealed()
+    await house.deliver()
+    assert house.delivery("one").state == "confirmed"
+    with house.database.writing() as connection:
+        store.remove(connection, "acme", "one", at=house.clock.now(), actor="test")
+    house.clock.advance(days=-365)
+    house.place("one", keep=False)
+    house.clock.advance(days=365)
+    house.far["two"].fault = None
+    house.clock.advance(AGAIN_S)
+    await house.deliver(2)
+    assert house.delivery("two").state == "confirmed"
+    assert_here(house)
+    assert house.delivery("two").reason == "kept: another place that was called one has it"
+
+
+async def test_those_that_a_hold_keeps_keep_nothing_else_waiting(house: Deliveries) -> None:
+    with house.database.writing() as connection:
+        said = {"id": "h1", "reason": "a case", "author": "test", "at": house.clock.now()}
+        connection.execute(insert(holds).values(said))
+    house.place(keep=False)
+    for number in range(6):
+        house.sealed(f"held{number}")
+    await house.deliver()
+    house.clock.advance(AGAIN_S)
+    house.place("open")
+    house.sealed("r1")
+    await house.courier.look()
+    under_way = [(one.state, one.recording) for one in house.courier._under_way.values()]
+    await house.courier.idle()
+    assert [state for state, _ in under_way].count("confirmed") == 1
+    assert ("waiting", "r1") in under_way

@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import hmac
 import json
 import re
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -159,6 +161,47 @@ async def test_a_refusal_is_an_error_that_may_be_logged(tmp_path: Path, status: 
     assert line.startswith(f"answered {status}: no")
     assert len(line) < 250
     assert line.isprintable()
+
+
+async def test_a_token_that_the_server_repeats_is_not_kept(tmp_path: Path) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(status=401, text=f"no: {request.headers['Authorization']}")
+
+    async with serving(handle) as url:
+        with pytest.raises(DeliveryError, match=r"^answered 401: no: Bearer \.\.\.$"):
+            await carrier(url, tmp_path).carry(parcel_of(b"small"))
+
+
+async def test_a_server_that_names_what_it_did_not_take_confirms_nothing(tmp_path: Path) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        digest = {"Repr-Digest": request.headers["Repr-Digest"]}
+        return web.Response(headers=digest)  # and reads nothing
+
+    async with serving(handle) as url:
+        with pytest.raises(DeliveryError):
+            await carrier(url, tmp_path).carry(parcel_of(some_bytes(20_000_000)))
+
+
+async def test_an_answer_that_is_packed_is_not_unpacked(tmp_path: Path) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        packed = gzip.compress(b'{"sha256": "' + b"0" * 10_000_000)
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    async with serving(handle) as url:
+        tracemalloc.start()
+        receipt = await carrier(url, tmp_path).carry(parcel_of(b"x"))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert not receipt.confirmed
+    assert most < 30_000_000
+
+
+async def test_the_url_is_asked_as_it_was_written(tmp_path: Path) -> None:
+    seen: list[tuple[web.Request, bytes]] = []
+    async with serving(honest(seen)) as url:
+        assert (await carrier(f"{url}/%7Ea%2fb", tmp_path).carry(parcel_of(b"x"))).confirmed
+    assert seen[0][0].raw_path == f"/in/%7Ea%2fb/{ID}.age"
 
 
 async def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:

@@ -101,6 +101,18 @@ async def test_two_at_once_leave_one_whole_file(tmp_path: Path, carrier: Make) -
     assert (tmp_path / "root" / "in/deep" / f"{ID}.age").read_bytes() == DATA
 
 
+async def test_what_an_attempt_before_still_writes_does_not_get_into_the_file(
+    tmp_path: Path, carrier: Make
+) -> None:
+    part = tmp_path / "root" / "in/deep" / f"{ID}.age.part"
+    part.parent.mkdir(parents=True)
+    with part.open("wb") as before:
+        async with serving(tmp_path / "root") as port:
+            assert (await carrier(port).carry(parcel_of(DATA))).confirmed
+        before.write(b"the header of another attempt")
+    assert part.with_suffix("").read_bytes() == DATA
+
+
 async def test_the_host_key_is_pinned(tmp_path: Path, carrier: Make) -> None:
     known = tmp_path / "known_hosts"
     async with serving(tmp_path / "root") as port:

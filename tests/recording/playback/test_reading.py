@@ -9,9 +9,7 @@ from callguard.recording.payload import open_stream
 from callguard.recording.playback.reading import (
     RecordingError,
     RecordingRow,
-    find_sealed,
     listed,
-    plain_file,
     sealed_file,
 )
 from callguard.recording.store.objects import ObjectMissing
@@ -20,9 +18,10 @@ from callguard.storage.schema import recordings, tenant_keys
 from callguard.tenants.store import NewTenant
 from callguard.tenants.tenant import TenantSettings
 from tests.recording.conftest import CALL_ID, MASTER, House, own_key
+from tests.recording.reading import plain_of, sealed_row
 from tests.recording.sealing import X25519
 
-AUDIO = bytes(range(250)) * 9_000  # 2.25 MB: more than is read at once
+AUDIO = bytes(range(250)) * 1_500  # 375 KB: more than is read at once
 
 
 async def seal(house: House, tenant: str = "acme", audio: bytes = AUDIO) -> str:
@@ -38,12 +37,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(house: House, recording_id: str) -> RecordingRow:
     with house.database.reading() as connection:
-        return find_sealed(connection, recording_id, now=house.clock.now())
+        return sealed_row(connection, recording_id, house.clock.now())
 
 
 def plain(house: House, row: RecordingRow, master: MasterKey = MASTER) -> bytes:
     with house.database.reading() as connection:
-        return b"".join(plain_file(connection, row, house.store, master))
+        return plain_of(connection, row, house.store, master)
 
 
 async def test_a_sealed_recording_is_read_whole(house: House) -> None:
@@ -85,7 +84,7 @@ async def test_a_recording_in_progress_is_listed_and_not_readable(house: House) 
     opened = await house.recorded(AUDIO)
     with house.database.reading() as connection:
         assert [row.id for row in listed(connection, now=house.clock.now())] == [opened.id]
-    with pytest.raises(RecordingError, match="is not sealed: recording"):
+    with pytest.raises(RecordingError, match="is still in progress"):
         found(house, opened.id)
 
 
@@ -107,7 +106,7 @@ async def test_one_that_is_being_erased_is_not_readable(house: House) -> None:
     name = await seal(house)
     with house.database.writing() as connection:
         connection.execute(recordings.update().values(state="erasing", header=None))
-    with pytest.raises(RecordingError, match="is not sealed: erasing"):
+    with pytest.raises(RecordingError, match="has been erased"):
         found(house, name)
 
 

@@ -16,10 +16,11 @@ from callguard.recording.keyring import Keyring
 from callguard.recording.keys import MasterKey
 from callguard.recording.rekeying.destruction import Reach, destroy, survey
 from callguard.recording.rekeying.rotation import rotate
-from callguard.recording.tombstones import catch_up
+from callguard.recording.tombstones import catch_up, key_id
 from callguard.retention.ledger import TENANT_KEY, Erasure, ErasureLedger, LedgerError
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, holds, recordings, tenant_keys
+from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import TenantError
 from tests.clock import HandClock
 from tests.recording.rekeying.keyed_rows import (
@@ -69,7 +70,9 @@ async def test_nothing_opens_afterwards_and_the_tenant_has_no_key_of_its_own(
     assert [keys.state(one) for one in keys.versions] == ["destroyed", "destroyed"]
     assert (keys.live, keys.present, keys.settings.own_key) == ((), (), False)
     assert opened(database, newest=False) == {}
-    assert [line.erasure.object_id for line in ledger.lines()] == ["acme/1", "acme/2"]
+    names = [key_id("acme", one.version, one.recipient) for one in keys_of(database).versions]
+    assert len(names) == 2
+    assert [line.erasure.object_id for line in ledger.lines()] == names
 
 
 async def test_it_is_told_before_what_becomes_of_the_recordings(
@@ -199,12 +202,52 @@ async def test_a_destruction_killed_at_any_step_is_ended_by_the_next(
     assert not keys_of(database).settings.own_key
 
 
+async def test_a_version_that_a_rotation_makes_meanwhile_is_destroyed_too(
+    database: Database, clock: HandClock, ledger: ErasureLedger
+) -> None:
+    add_keyed(database, clock)
+    put(database, clock, 5)
+    rooms, writes = means(database, clock), 0
+
+    async def write(work: Callable[[Connection], T], /) -> T:
+        nonlocal writes
+        writes += 1
+        found = await rooms.write(work)
+        if writes == 1:
+            await rotate(means(database, clock), "acme", renew=True)
+        return found
+
+    issued = await destroy(
+        write, ledger, "acme", NOTHING, at=clock.now(), actor="test", reason="the end"
+    )
+    assert [one["version"] for one in issued["keys"]] == [1, 2]
+    assert opened(database, newest=False) == {}
+    assert not keys_of(database).settings.own_key
+
+
+async def test_a_running_service_sees_a_key_go_whoever_applied_the_ledger(
+    database: Database, clock: HandClock, ledger: ErasureLedger
+) -> None:
+    [own] = add_keyed(database, clock).versions
+    directory = TenantDirectory()
+    name = key_id("acme", own.version, own.recipient)
+    ledger.append([Erasure(TENANT_KEY, name, None, clock.now())], None)
+    with database.writing() as connection:
+        directory.refresh(connection)
+        assert [one.recipients for one in directory.all()] == [(own.recipient,)]
+        catch_up(connection, ledger)
+        directory.refresh(connection)
+    assert [one.recipients for one in directory.all()] == [()]
+
+
 async def test_one_that_another_process_took_from_the_ledger_has_its_entry_too(
     database: Database, clock: HandClock, ledger: ErasureLedger
 ) -> None:
     add_keyed(database, clock)
     rooms = means(database, clock)
-    gone = Erasure(TENANT_KEY, "acme/1", None, clock.now())
+    [own] = keys_of(database).versions
+    name = key_id("acme", own.version, own.recipient)
+    gone = Erasure(TENANT_KEY, name, None, clock.now())
     await erase_for_good(rooms.write, ledger, lambda _: [gone])
     issued = await destroyed(database, clock, ledger)
     assert [one["version"] for one in issued["keys"]] == [1]

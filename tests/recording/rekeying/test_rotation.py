@@ -9,12 +9,12 @@ from sqlalchemy import Connection, delete, select, update
 
 from callguard.audit.log import first_broken
 from callguard.recording import age
-from callguard.recording.keyring import Keyring
+from callguard.recording.keyring import Followed, Keyring
 from callguard.recording.keys import KeyStoreError, MasterKey
 from callguard.recording.recipients import digest_of
 from callguard.recording.rekeying import rewrap
 from callguard.recording.rekeying.keyed import counts
-from callguard.recording.rekeying.rotation import rotate
+from callguard.recording.rekeying.rotation import open_identities, rotate
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, recordings, tenant_keys
 from callguard.tenants.directory import TenantDirectory
@@ -24,6 +24,7 @@ from callguard.tenants.tenant import TenantError
 from tests.clock import HandClock
 from tests.recording.rekeying.keyed_rows import (
     KEYRING,
+    MASTER,
     add_keyed,
     age_of_retired,
     keys_of,
@@ -290,6 +291,26 @@ async def test_a_mix_of_kinds_is_refused_before_anything_is_made(
     with pytest.raises(TenantError, match="age forbids"):
         await rotate(means(database, clock), "acme", renew=True)
     assert states(database) == ["active"]
+
+
+async def test_a_rotation_leaves_nothing_that_a_former_master_key_wrapped(
+    database: Database, clock: HandClock
+) -> None:
+    add_keyed(database, clock)
+    put(database, clock, 2)
+    rooms = means(database, clock)
+    await rotate(rooms, "acme", renew=True)
+    new = MasterKey(bytes(32))
+    both = Followed(new, MASTER)
+    moving = replace(rooms, keyring=Keyring(both, both))
+    assert (await rotate(moving, "acme", renew=False)).rewritten == 0
+    keys = keys_of(database)
+    assert len(open_identities(Keyring(new, new), keys)) == len(keys.live) == 2
+    with database.reading() as connection:
+        wanted = select(audit.c.details).where(audit.c.action == "key.move")
+        assert connection.execute(wanted).scalars().all() == ['{"versions":[1,2]}']
+    assert (await rotate(moving, "acme", renew=False)).retired == ()
+    assert keys_of(database) == keys
 
 
 async def test_a_tenant_without_a_key_of_its_own_is_given_one_only_when_asked(

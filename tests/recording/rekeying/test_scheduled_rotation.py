@@ -43,6 +43,18 @@ async def test_a_key_is_replaced_on_the_day_and_not_before(
     assert await yearly.look() == []
 
 
+async def test_a_key_that_was_made_while_the_clock_was_wrong_is_replaced_once(
+    database: Database, clock: HandClock
+) -> None:
+    add_keyed(database, clock)
+    with database.writing() as connection:
+        ahead = clock.now() + timedelta(days=3_650)
+        connection.execute(update(tenant_keys).values(created_at=ahead))
+    yearly = schedule(database, clock, 30)
+    assert [one.version for one in await yearly.look()] == [2]
+    assert await yearly.look() == []
+
+
 async def test_a_tenant_without_a_key_of_its_own_is_left(
     database: Database, clock: HandClock
 ) -> None:

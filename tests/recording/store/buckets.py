@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 from callguard.recording.store.bucket import (
     BucketError,
+    NotOffered,
     Piece,
     Stored,
     Upload,
@@ -41,6 +42,7 @@ class FakeBucket:
     up by who asked and are still on their way."""
 
     encrypts: bool = False
+    aborts: bool = True
     objects: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     begun: dict[str, Begun] = field(default_factory=dict)
     faults: list[Fault | None] = field(default_factory=list)
@@ -63,7 +65,7 @@ class FakeBucket:
         self._request("complete", lambda fault: self._complete(name, upload, etags, fault))
 
     def abort(self, name: str, upload: str) -> None:
-        self._request("abort", lambda _: self.begun.pop(upload, None))
+        self._request("abort", lambda _: self._abort(upload))
 
     def uploads(self, name: str | None = None) -> list[Upload]:
         return self._request("uploads", lambda _: self._uploads(name))
@@ -141,6 +143,11 @@ class FakeBucket:
             known = [whole]
         tag = entity_tag([_md5(part).digest() for part in known])
         self.objects[name] = (whole, "of its own" if self.encrypts else tag)
+
+    def _abort(self, upload: str) -> None:
+        if not self.aborts:
+            raise NotOffered("405")
+        self.begun.pop(upload, None)
 
     def _uploads(self, name: str | None) -> list[Upload]:
         return [

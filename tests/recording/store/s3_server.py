@@ -35,6 +35,8 @@ Fault = Literal[
     "other tag",
     "cut short",
     "doctype",
+    "elsewhere",
+    "not all",
 ]
 """``reset``: in mid-body. ``unsaid``: done, and the connection broken. ``swallow``: said to be done
 and not done."""
@@ -42,11 +44,15 @@ and not done."""
 
 @dataclass
 class Server:
-    """``faults`` hit the next requests, one each; ``asked`` are those that came."""
+    """``faults`` hit the next requests, one each; ``asked`` are those that came, ``keys`` who did.
+    What is ``not_offered`` is answered with 405."""
 
     url: str
     faults: list[Fault | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    elsewhere: str = ""
+    not_offered: Callable[[str], bool] = lambda _: False
     hung: threading.Event = field(default_factory=threading.Event)
 
 
@@ -108,6 +114,8 @@ def behave(asked: BaseHTTPRequestHandler, server: Server, target: str) -> None:
     """Answers one request, as the server does or as it is told to."""
     fault = server.faults.pop(0) if server.faults else None
     server.asked.append(f"{asked.command} {asked.path}")
+    signature = asked.headers.get("Authorization", "")
+    server.keys.append(signature.partition("Credential=")[2].partition("/")[0])
     length = int(asked.headers.get("Content-Length") or 0)
     asked.close_connection = fault is not None
     if fault == "reset":
@@ -115,6 +123,9 @@ def behave(asked: BaseHTTPRequestHandler, server: Server, target: str) -> None:
         asked.connection.shutdown(socket.SHUT_RDWR)
         return
     body = asked.rfile.read(length)
+    if server.not_offered(server.asked[-1]):
+        _answer(asked, 405, [], b"<Error><Code>MethodNotAllowed</Code></Error>")
+        return
     if fault == "hang":
         server.hung.wait(5)
         return
@@ -133,6 +144,13 @@ def behave(asked: BaseHTTPRequestHandler, server: Server, target: str) -> None:
         return
     if fault == "doctype":
         _answer(asked, 200, [], b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
+        return
+    if fault == "not all":
+        refused = b"<Error><Key>calls/3e/b</Key><Code>SlowDown</Code><Message/></Error>"
+        _answer(asked, 200, [], b"<DeleteResult>" + refused + b"</DeleteResult>")
+        return
+    if fault == "elsewhere":
+        _answer(asked, 307, [("Location", f"{server.elsewhere}{asked.path}")], b"")
         return
     if fault == "swallow":
         _answer(asked, 200, [("ETag", '"0"')], b"<a><UploadId>none</UploadId><ETag>0</ETag></a>")

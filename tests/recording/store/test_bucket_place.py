@@ -51,6 +51,13 @@ def test_nothing_crosses_a_network_openly(endpoint: str) -> None:
         place_of(s3(endpoint=endpoint))
 
 
+@pytest.mark.parametrize("endpoint", ["https://10.0.0.1", "https://[fd00::1]:9000"])
+def test_no_bucket_is_looked_for_below_an_address(endpoint: str) -> None:
+    with pytest.raises(ObjectStoreError, match="is an address: it needs path_style"):
+        place_of(s3(endpoint=endpoint, path_style=False))
+    assert place_of(s3(endpoint=endpoint)).endpoint == endpoint
+
+
 def kept(folder: Path, text: str | bytes, mode: int = 0o600) -> Path:
     file = folder / "credentials.toml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())

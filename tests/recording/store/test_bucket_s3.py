@@ -1,7 +1,9 @@
 """A bucket as a real S3 server knows it, and one that misbehaves."""
 
+import http.client
 import os
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from callguard.recording.store import s3_requests
 from callguard.recording.store.bucket import BucketError, Piece, UploadGone, entity_tag
 from callguard.recording.store.objects import ObjectMissing
 from callguard.recording.store.s3 import S3Bucket
@@ -38,6 +41,8 @@ def before(url: str) -> Iterator[Server]:
 def server(before: Server) -> Server:
     before.faults.clear()
     before.asked.clear()
+    before.keys.clear()
+    before.not_offered = lambda _: False
     return before
 
 
@@ -112,6 +117,84 @@ def test_deleting_is_for_good(bucket: S3Bucket, descriptor: int) -> None:
         put(bucket, name, descriptor, 1)
     bucket.delete(["a", "b", "never there"])
     assert list(bucket.names()) == ["c"]
+
+
+def test_a_store_that_cannot_delete_many_at_once_is_asked_one_by_one(
+    bucket: S3Bucket, server: Server, descriptor: int
+) -> None:
+    for name in ("a", "b", "c"):
+        put(bucket, name, descriptor, 1)
+    server.not_offered = lambda asked: asked.endswith("?delete")
+    bucket.delete(["a", "b", "never there"])
+    assert list(bucket.names()) == ["c"]
+
+
+def test_what_was_not_deleted_of_many_is_told(
+    bucket: S3Bucket, server: Server, descriptor: int
+) -> None:
+    for name in ("a", "b"):
+        put(bucket, name, descriptor, 1)
+    server.faults = ["not all", None, "403"]
+    with pytest.raises(BucketError, match=r"cannot delete object b: .* answers 403"):
+        bucket.delete(["a", "b"])
+    assert list(bucket.names()) == ["b"]
+
+
+def test_credentials_may_be_replaced_in_their_file(
+    server: Server, tmp_path: Path, descriptor: int
+) -> None:
+    s3 = settings_for(server.url, tmp_path)
+    bucket = S3Bucket(s3)
+    for key in ("first", "second"):
+        new = tmp_path / "new"
+        new.touch(0o600)
+        new.write_text(f'access_key_id = "{key}"\nsecret_access_key = "deep secret"\n')
+        new.replace(s3.credentials_file)
+        server.keys.clear()
+        put(bucket, NAME, descriptor, 1)
+        bucket.read(NAME, 0, 1)
+        bucket.delete([NAME])
+        assert set(server.keys) == {key}
+        time.sleep(0.1)  # the library asks for them no more often
+    s3.credentials_file.write_text("")
+    assert bucket.stored(NAME) is None
+    s3.credentials_file.unlink()
+    assert bucket.stored(NAME) is None
+    bucket.close()
+
+
+def test_nobody_is_sent_to_another_host(bucket: S3Bucket, server: Server, url: str) -> None:
+    with proxy(url) as other:
+        server.elsewhere = other.url.replace("127.0.0.1", "127.0.0.2")
+        for action in (
+            lambda: bucket.begin(NAME),
+            lambda: bucket.stored(NAME),
+            lambda: bucket.read(NAME, 0, 5),
+            lambda: bucket.delete([NAME]),
+            lambda: list(bucket.names()),
+        ):
+            server.faults = ["elsewhere"] * 4
+            with pytest.raises(BucketError):
+                action()
+        assert other.asked == []
+
+
+def test_what_is_sent_is_taken_slice_by_slice(
+    bucket: S3Bucket, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time-out covers one slice, so a slow line needs no fast part."""
+    sizes = []
+    whole = http.client.HTTPConnection.send
+
+    def send(self: http.client.HTTPConnection, data: bytes) -> None:
+        if threading.current_thread() is threading.main_thread():  # the proxy sends as well
+            sizes.append(len(data))
+        whole(self, data)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "send", send)
+    put(bucket, NAME, descriptor, len(LONG))
+    assert max(sizes) == s3_requests.SLICE_BYTES
+    assert sum(sizes) > len(LONG)
 
 
 def test_uploads_under_way_are_told_and_given_up(bucket: S3Bucket, descriptor: int) -> None:
@@ -252,6 +335,8 @@ def test_what_the_environment_says_changes_nothing(
         ("AWS_SKIP_SIGNATURE", "true"),
         ("AWS_SESSION_TOKEN", "foreign"),
         ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+        ("ALL_PROXY", "http://127.0.0.1:1"),
     ):
         monkeypatch.setenv(name, value)
     bucket = S3Bucket(settings_for(server.url, tmp_path))

@@ -14,7 +14,14 @@ from callguard.config import Settings
 from callguard.recording.ending import ending_name
 from callguard.recording.store import bucket as bucket_module
 from callguard.recording.store import carrier, staged
-from callguard.recording.store.bucket import BucketError, Piece, key_of, name_of
+from callguard.recording.store.bucket import (
+    BucketError,
+    Piece,
+    Refused,
+    UploadGone,
+    key_of,
+    name_of,
+)
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import (
     WORKING_SUFFIX,
@@ -285,6 +292,131 @@ def test_what_was_never_committed_is_deleted_without_the_bucket(
     assert store.parts() == []
     store.tidy()
     assert bucket.begun == {}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_store_that_cannot_abort_keeps_nobody_from_deleting(
+    store: StagedStore, bucket: FakeBucket, listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not listed:
+        monkeypatch.setattr(bucket, "uploads", lambda *_: [])
+    bucket.aborts = False
+    store.put(NAME, [LONG])
+    bucket.faults = [None] * (4 if listed else 3) + ["late"]  # type: ignore[list-item]
+    with pytest.raises(BucketError):
+        store.carry(NAME)
+    assert next(iter(bucket.begun.values())).parts
+    (complete,) = bucket.late
+    store.delete([NAME])
+    assert bucket.begun == ({} if listed else bucket.begun)
+    assert bucket.objects == {}
+    if listed:
+        with pytest.raises(UploadGone):
+            complete()
+
+
+def test_where_nothing_can_be_aborted_recordings_go_up_all_the_same(
+    store: StagedStore, folder: FolderStore, bucket: FakeBucket, clock: HandClock
+) -> None:
+    bucket.aborts = False
+    append(store, b"a" * 15, first=True)
+    carry(store)
+    bucket.now = clock.now() - 2 * carrier.STRAY
+    stray = bucket.begin("nobodys")
+    store = again(folder, bucket, clock)
+    store.tidy()
+    assert stray in bucket.begun
+    commit(store)
+    carry(store)
+    assert bucket.objects[NAME][0] == b"a" * 15
+    carrier_again = again(folder, bucket, clock)
+    assert carrier_again.read(NAME) == b"a" * 15
+
+
+def test_what_came_to_nothing_leaves_nothing_where_nothing_can_be_aborted(
+    store: StagedStore, bucket: FakeBucket
+) -> None:
+    bucket.aborts = False
+    append(store, b"a" * 15, first=True)
+    carry(store)
+    with store.writer(NAME, resume=True) as writer:
+        writer.abort()
+    store.tidy()
+    assert (bucket.begun, bucket.objects) == ({}, {})
+
+
+def test_an_upload_that_cannot_be_ended_keeps_no_object_from_going(
+    store: StagedStore, bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        store.put(name, [LONG])
+    carry(store)
+    upload = bucket.begin("a")
+    monkeypatch.setattr(bucket, "abort", refuse)
+    monkeypatch.setattr(bucket, "send", refuse)
+    with pytest.raises(Refused):
+        store.delete(["a", "b"])
+    assert bucket.objects == {}
+    monkeypatch.undo()
+    store.delete(["a", "b"])
+    assert upload not in bucket.begun
+
+
+def refuse(*_: object) -> None:
+    raise Refused("403 AccessDenied")
+
+
+def test_what_is_cut_back_below_its_first_part_goes_up_as_it_is_then(
+    store: StagedStore, bucket: FakeBucket
+) -> None:
+    append(store, b"a" * 45, first=True)
+    carry(store)
+    with store.writer(NAME, resume=True) as writer:
+        writer.truncate(25)
+        writer.commit()
+    carry(store)
+    assert bucket.objects[NAME][0] == b"a" * 25
+
+
+def test_what_followed_a_part_that_changed_is_not_believed(
+    store: StagedStore, bucket: FakeBucket
+) -> None:
+    append(store, b"a" * 25, first=True)
+    carry(store)
+    (upload,) = store.carrier._under_way.values()
+    assert len(upload.sent) == 2
+    with store.writer(NAME, resume=True) as writer:
+        writer.truncate(5)
+        writer.write(b"b" * 20)
+        writer.commit()
+    bucket.faults = [None, "before"]
+    with pytest.raises(BucketError):
+        store.carry(NAME)
+    assert len(upload.sent) == 1
+
+
+def test_what_is_gone_before_it_is_whole_is_given_up_at_once(
+    store: StagedStore, folder: FolderStore, bucket: FakeBucket
+) -> None:
+    store.put(NAME, [LONG])
+    bucket.meanwhile = [*[None] * 3, lambda: folder.delete([NAME])]
+    store.carry(NAME)
+    assert (bucket.begun, bucket.objects) == ({}, {})
+
+
+def test_a_deletion_that_is_said_again_asks_again_for_each_by_name(
+    store: StagedStore, bucket: FakeBucket
+) -> None:
+    """Some stores list the uploads of one object only, and its files are gone by then."""
+    names = [f"{NAME}-{number}" for number in range(carrier.FEW + 1)]
+    for name in names:
+        store.put(name, [b"x"])
+    bucket.faults = ["before"]
+    with pytest.raises(BucketError):
+        store.delete(names)
+    bucket.asked.clear()
+    store.delete(names)
+    assert bucket.asked.count("uploads") == len(names) + 1
 
 
 def test_many_deletions_are_few_requests(store: StagedStore, bucket: FakeBucket) -> None:

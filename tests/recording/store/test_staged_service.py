@@ -41,6 +41,8 @@ async def test_a_call_is_sealed_while_the_bucket_is_down_and_stored_after(
             while not any("are not stored since" in one for one in await alarms(home.service)):
                 await asyncio.sleep(0.5)
         assert bucket.objects == {}
+        vault = (await home.service.overview.status()).vault
+        assert (vault.store_has_room, vault.waiting_bytes) == (True, row["sealed_bytes"])
         bucket.faults.clear()
         async with asyncio.timeout(300):
             while await alarms(home.service):
