@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
@@ -128,7 +128,7 @@ class Closer:
             raise SpoolError(f"recording {row.id} is coded in an unknown way: {row.encoding}")
         payload = self._live.payload(recording)
         file_key = unwrap_file_key(self._wrapper, row.wrapped_file_key, row.id)
-        await asyncio.to_thread(payload.give_key, file_key, closing=row.plain_bytes is not None)
+        payload.give_key(file_key, closing=row.plain_bytes is not None)
         plain: int | None = row.plain_bytes
         try:
             if plain is not None:
@@ -153,12 +153,12 @@ class Closer:
         return _as_it_is(row, sealed, row.missing_bytes or payload.silenced)
 
     async def _first_end(self, row: RecordingRow, payload: GrowingPayload, plain: int) -> Sealed:
-        await self._set_length(row, plain)
+        await self._set_length(row, plain, known=None)
         try:
             return await asyncio.to_thread(payload.finish, plain, first=True)
         except SpoolGrewError:
             # No last chunk was sealed yet, and none is until it has ended anew.
-            await self._set_length(row, None)
+            await self._set_length(row, None, known=plain)
             await asyncio.to_thread(payload.reopen)
             raise
 
@@ -172,7 +172,7 @@ class Closer:
         missing = row.missing_bytes
         if missing is None:
             missing = self._missing(row, payload, kept, plain, ended) + payload.silenced
-        await self._set_length(row, kept, missing)
+        await self._set_length(row, kept, missing, known=plain)
         sealed = await asyncio.to_thread(payload.finish, kept, first=False)
         return _as_it_is(row, sealed, missing)
 
@@ -195,13 +195,16 @@ class Closer:
         return missing_at_most(header, kept, payload.spooled, unseen, rate)
 
     async def _set_length(
-        self, row: RecordingRow, plain: int | None, missing: int | None = None
+        self, row: RecordingRow, plain: int | None, missing: int | None = None, *, known: int | None
     ) -> None:
-        """Makes the final length of the plaintext durable; None: it has none yet. Raises SpoolError
-        where the recording was erased meanwhile."""
-        work = partial(_enter_length, recording_id=row.id, plain=plain, missing=missing)
+        """Makes the final length of the plaintext durable, in the place of the one ``known`` so
+        far; None: it has none yet. Raises SpoolError where the recording was erased meanwhile, or
+        another process gave it another end."""
+        work = partial(
+            _enter_length, recording_id=row.id, known=known, plain=plain, missing=missing
+        )
         if not await self._journal.write(work, timeout=DURABLE_S):
-            raise SpoolError(f"recording {row.id} is no longer in progress")
+            raise SpoolError(f"recording {row.id} is no longer in progress as it was")
 
     async def _tidy(self, recording: OpenRecording, *, payload: bool) -> None:
         if payload:
@@ -237,11 +240,18 @@ def _as_it_is(row: RecordingRow, sealed: Sealed, at_most: int) -> End:
 
 
 def _enter_length(
-    connection: Connection, recording_id: str, plain: int | None, missing: int | None
+    connection: Connection,
+    recording_id: str,
+    known: int | None,
+    plain: int | None,
+    missing: int | None,
 ) -> bool:
+    """Two lengths for one recording would be two last chunks under one nonce."""
+    length = recordings.c.plain_bytes
+    as_it_was = or_(length.is_not_distinct_from(known), length.is_not_distinct_from(plain))
     changed = connection.execute(
         update(recordings)
-        .where(recordings.c.id == recording_id, recordings.c.state == "recording")
+        .where(recordings.c.id == recording_id, recordings.c.state == "recording", as_it_was)
         .values(plain_bytes=plain, missing_bytes=missing)
     )
     return changed.rowcount > 0

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
+from callguard.recording.ending import ending_name
 from callguard.recording.events import RecordingEvent, as_row
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.spool import Spool, SpoolError
@@ -88,6 +89,12 @@ def of_recordings(connection: Connection, ids: Sequence[str], at: datetime) -> l
     return [Erasure(RECORDING, row.id, row.payload or row.id, at) for row in rows]
 
 
+def objects_of(recording_id: str, payload: str | None = None) -> list[str]:
+    """The names under which something of a recording may lie in the store: its payload, and its
+    last chunk where a process died while it took the place of another."""
+    return sorted({recording_id, ending_name(recording_id), payload or recording_id})
+
+
 @dataclass(frozen=True, slots=True)
 class Eraser:
     """Erases one recording at once, whatever state it is in. ``tidy`` takes what was erased out of
@@ -134,7 +141,7 @@ class Eraser:
         except SpoolError as error:
             log.error("plaintext_not_removed", recording=recording.id, reason=str(error))
         try:
-            self.store.delete([recording.id])
+            self.store.delete(objects_of(recording.id))
         except ObjectStoreError as error:
             log.error("payload_not_removed", recording=recording.id, reason=str(error))
         if self.tidy is not None:

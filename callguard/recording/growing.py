@@ -107,10 +107,10 @@ class GrowingPayload:
 
     def give_key(self, file_key: bytes, *, closing: bool = False) -> None:
         """The file key, unwrapped; it stays here until ``forget_key``. ``closing``: its end is
-        durable already, and nothing but ``finish`` may seal any more of it."""
-        with self._lock:
-            self._part.file_key = file_key
-            self._closing = self._closing or closing
+        durable already, and nothing but ``finish`` may seal any more of it. Waits for nobody."""
+        self._part.file_key = file_key
+        if closing:
+            self._closing = True
 
     def forget_key(self) -> None:
         self._part.drop_key()

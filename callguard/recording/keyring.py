@@ -115,4 +115,7 @@ def _read(path: Path) -> bytes:
     try:
         return read_secret(path, "the key of recordings in progress", limit=_WRAPPED_LIMIT)
     except SecretFileError as error:
-        raise KeyStoreError(str(error)) from None
+        told = str(error)
+        if not path.exists():
+            told += "; callguard init makes one, which opens no recording that is in progress now"
+        raise KeyStoreError(told) from None

@@ -142,7 +142,7 @@ class LiveSealing:
             else:
                 self._failed(recording, error)
         for recording in missing:
-            self._part_lost(recording)
+            await self._part_lost(recording)
 
     def _to_look_at(self) -> list[tuple[OpenRecording, GrowingPayload]]:
         now = self._clock.monotonic()
@@ -266,11 +266,11 @@ class LiveSealing:
             if (payload := self._payloads.get(recording.id)) is not None:
                 payload.may_be_there()
 
-    def _part_lost(self, recording: OpenRecording) -> None:
+    async def _part_lost(self, recording: OpenRecording) -> None:
         payload = self._payloads.get(recording.id)
         if recording.id in self._gone or payload is None:
             return
-        payload.start_over()
+        await asyncio.to_thread(payload.start_over)
         faults = self._recorder.faults
         faults["part_lost"] = faults.get("part_lost", 0) + 1
 

@@ -201,7 +201,8 @@ class Part:
     ) -> None:
         """Seals the first ``size`` bytes of a chunk of plaintext. Raises SpoolEntryMissing where
         they are not there."""
-        assert self._sealer is not None
+        if self._sealer is None:  # its key was dropped meanwhile
+            raise ObjectStoreError(f"part {self.name} is sealed without its key")
         offset, _ = audio_span(index, self.header_size)
         header = self._header if index == 0 else b""
         plain = header + entry.read(offset, size - len(header))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.ids import uuid7
-from callguard.recording.erasure import Write, erase_for_good, of_recordings
+from callguard.recording.erasure import Write, erase_for_good, objects_of, of_recordings
 from callguard.recording.events import RecordingEvent, as_row
 from callguard.recording.playback.reading import RecordingError
 from callguard.recording.spool import Spool
@@ -138,7 +138,7 @@ async def erase_recording(
         return _certificate(None, recording_id, found, found.done_at, None, already=True)
     if found.spool_name is not None and spool.is_there():
         await asyncio.to_thread(spool.remove, found.spool_name)
-    await asyncio.to_thread(store.delete, sorted({recording_id, found.payload or recording_id}))
+    await asyncio.to_thread(store.delete, objects_of(recording_id, found.payload))
     done_at = None
     if not found.may_be_written:
         done_at = clock.now()

@@ -48,6 +48,9 @@ __all__ = [
 LOCK_S = 2.0
 """How long a writer waits for another one."""
 
+SETTLE_S = 0.25
+"""How long a reader waits for a writer; it may be inside a transaction of the database."""
+
 _LOOK_S = 0.01
 _BLOCK = 64 * 1024
 
@@ -80,15 +83,16 @@ class ErasureLedger:
         with self._reading() as file:
             if file is None:
                 raise self._error("is missing")
+            end = _settled(file)
             if not _holds(file, mark):
                 raise self._error("is not the one that the database knows")
-            yield from self._lines(file, mark)
+            yield from self._lines(file, mark, end)
 
     def lines(self) -> Iterator[Line]:
         """All lines, each checked against the one before; none where there is no ledger."""
         with self._reading() as file:
             if file is not None and self._end(file) is not None:
-                yield from self._lines(file, BEGINNING)
+                yield from self._lines(file, BEGINNING, _settled(file))
 
     def readable(self) -> Iterator[Erasure]:
         """What can still be read, line by line, in a file that may be damaged."""
@@ -116,7 +120,8 @@ class ErasureLedger:
         if known is not None and (end is None or not _holds(file, known)):
             raise self._error("is not the one that the database knows")
         if end is not None:
-            named = {line.erasure.key for line in self._lines(file, known or BEGINNING)}
+            behind = self._lines(file, known or BEGINNING, end.position)
+            named = {line.erasure.key for line in behind}
         else:
             _write(file, FIRST_LINE, 0)
             end = BEGINNING
@@ -197,11 +202,10 @@ class ErasureLedger:
         except LineError as error:
             raise self._error(f"is damaged at its end: {error}") from error
 
-    def _lines(self, file: BinaryIO, mark: Mark) -> Iterator[Line]:
-        end, before = _whole(file), mark
-        file.seek(mark.position)
+    def _lines(self, file: BinaryIO, before: Mark, end: int) -> Iterator[Line]:
+        file.seek(before.position)
         while before.position < end:
-            raw = _read_line(file)
+            raw = file.readline(LINE_BYTES + 1).rstrip(b"\n")
             try:
                 line = parse(raw, before)
             except LineError as error:
@@ -213,9 +217,9 @@ class ErasureLedger:
         return LedgerError(f"the erasure ledger {self.path} {what}")
 
 
-def _locked(file: BinaryIO) -> bool:
+def _locked(file: BinaryIO, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.fileno(), how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -264,15 +268,21 @@ def _whole(file: BinaryIO) -> int:
     return 0
 
 
+def _settled(file: BinaryIO) -> int:
+    """The same for a reader: a writer, who may yet take its lines back, is waited for a little."""
+    until = time.monotonic() + SETTLE_S
+    while not _locked(file, fcntl.LOCK_SH) and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+    end = _whole(file)
+    fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # also where it was not had
+    return end
+
+
 def _line_before(file: BinaryIO, end: int) -> bytes:
     """The line that ends at byte ``end``, without its line feed; too long where it has no begin."""
     start = max(0, end - LINE_BYTES - 1)
     file.seek(start)
     return file.read(end - 1 - start).rpartition(b"\n")[2]
-
-
-def _read_line(file: BinaryIO) -> bytes:
-    return file.readline(LINE_BYTES + 1).rstrip(b"\n")
 
 
 def _holds(file: BinaryIO, mark: Mark) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy.sql import ColumnElement
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.ids import uuid7
-from callguard.recording.erasure import Write, erase_for_good, of_recordings
+from callguard.recording.erasure import Write, erase_for_good, objects_of, of_recordings
 from callguard.recording.store.objects import ObjectStore
 from callguard.retention.holds import is_held
 from callguard.retention.ledger import DELIVERED, RECORDING, Erasure, ErasureLedger
@@ -203,9 +203,8 @@ async def finish_erasures(write: Write, store: ObjectStore, clock: Clock) -> int
     Raises ObjectStoreError and what ``write`` raises."""
     count = 0
     while begun := await write(_begun_erasures):
-        names = {object_id for _, object_id, _ in begun}
-        names.update(payload for _, _, payload in begun if payload)
-        await asyncio.to_thread(store.delete, sorted(names))
+        names = [name for _, object_id, payload in begun for name in objects_of(object_id, payload)]
+        await asyncio.to_thread(store.delete, names)
         for start in range(0, len(begun), RECORDINGS):
             some = begun[start : start + RECORDINGS]
             await write(partial(end_erasures, begun=some, at=clock.now()))

@@ -137,7 +137,7 @@ async def test_the_reason_is_played_unanswered_and_the_cause_is_the_findings(
 
     assert 183 in agent.provisional_codes
     assert agent.final_code == 486  # cause 17, busy
-    assert agent.trace[-1].at - agent.trace[0].at > 2.0  # the prompt's length
+    assert agent.trace[-1].at - agent.trace[0].at > 1.9  # the prompt's length, but for a frame
 
 
 @pytest.mark.parametrize("verdict", ["", "ALLOW", "allowed"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 
+from callguard.recording.ending import ending_name
 from callguard.recording.erasure import Eraser
 from callguard.recording.recorder import OpenRecording, read_unerased
 from callguard.recording.spool import SpoolError
@@ -93,6 +94,13 @@ async def test_a_sealed_recording_is_erased_with_its_payload(house: House) -> No
         assert read_unerased(connection, CALL_ID) == []
     await purged(house)
     assert_gone(house)
+
+
+async def test_a_last_chunk_that_a_killed_process_left_is_erased_too(house: House) -> None:
+    recording = await house.recorded(AUDIO)
+    house.store.put(ending_name(recording.id), [b"sealed"])
+    assert await erase(house, recording)
+    assert list(house.store.names()) == []
 
 
 async def test_a_second_erasure_changes_nothing(house: House) -> None:

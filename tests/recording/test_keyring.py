@@ -117,6 +117,11 @@ def test_of_two_wrappers_the_present_one_says_what_is_wrong(
         ring.identities.unwrap(ring.identities.wrap(b"x", b"c"), b"another row")
 
 
+def test_a_progress_key_that_is_missing_says_what_is_lost_with_it(with_vault: Settings) -> None:
+    with pytest.raises(KeyStoreError, match="init makes one, which opens no recording that is in"):
+        open_keyring(with_vault)
+
+
 @pytest.mark.parametrize("spoiled", [b"", b"CGV1", b"CGV1vault:v1:AAAA", b"x" * 5000])
 def test_a_spoiled_progress_key_is_one_clear_line(
     spoiled: bytes, tmp_path: Path, with_vault: Settings

@@ -1,7 +1,6 @@
 """Sealing while the call runs, and what closes a recording whose spool, part or row went away."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +137,18 @@ async def test_a_round_that_finds_an_end_durable_seals_no_more_of_it(house: Hous
     assert house.sealer.has_ended(opened.id)
 
 
+async def test_two_processes_never_give_one_recording_two_ends(house: House) -> None:
+    """Two last chunks of different length would be sealed under one nonce."""
+    opened = await house.recorded(AUDIO)
+    before = row_of(house, opened.id)
+    with house.database.writing() as connection:  # by the other process, since it was read
+        connection.execute(update(recordings).values(plain_bytes=1000))
+    payload = house.sealer.live.payload(opened)
+    with pytest.raises(SpoolError, match="as it was"):
+        await house.sealer._closer._first_end(before, payload, HEADER + len(AUDIO))
+    assert row_of(house, opened.id).plain_bytes == 1000
+
+
 async def test_audio_after_a_durable_end_is_named_missing_and_said(house: House) -> None:
     opened = await house.recorded(AUDIO)
     kept = 100_000
@@ -192,10 +203,10 @@ async def test_an_entry_that_goes_while_it_is_written_is_told_of_at_once(
     live.lost_entries.on_lost = lambda recording: lost.append(recording.id)
     await live.round()
     path = house.spool.path(opened.spool_name)
+    held = path.open("ab")  # as Asterisk holds it: its inode is not given to another file
     if how == "cut back":
-        os.truncate(path, 1000)
+        held.truncate(1000)
     else:
-        kept = path.open("ab")  # as Asterisk goes on in it: its inode is not given to another file
         path.unlink()
     if how == "exchanged":
         path.write_bytes(bytes(len(AUDIO)) + b"of somebody else" * 20_000)
@@ -205,6 +216,7 @@ async def test_an_entry_that_goes_while_it_is_written_is_told_of_at_once(
     assert lost == [opened.id]
     assert house.recorder.faults == {"spool_entry_gone": 1}
     assert live.lost_entries.alarm is not None
+    held.close()
     house.sealer.ended(opened)
     house.clock.advance(6)
     async with at_work(house):
@@ -215,9 +227,7 @@ async def test_an_entry_that_goes_while_it_is_written_is_told_of_at_once(
     assert row.missing_bytes == len(AUDIO) - kept_audio + HELD_BY_ASTERISK + 9 * 16000
     assert lost == [opened.id]
     house.clock.advance(3600)
-    assert live.lost_entries.alarm is None
-    if how != "cut back":
-        kept.close()
+    assert house.sealer.live.lost_entries.alarm is None
 
 
 async def test_an_entry_that_asterisk_has_yet_to_make_is_no_alarm(house: House) -> None:
@@ -418,6 +428,24 @@ async def test_the_key_is_dropped_when_it_is_closed(house: House) -> None:
     await drain(house)
     assert (while_it_ran, payload.has_key) == (True, False)
     assert live.payload(opened) is not payload
+
+
+async def test_the_loop_never_waits_for_what_a_thread_is_sealing(house: House) -> None:
+    opened = await house.recorded(AUDIO)
+    payload = house.sealer.live.payload(opened)
+    payload._lock.acquire()
+    late = threading.Timer(1.0, payload._lock.release)
+    late.start()
+    sealing = asyncio.create_task(house.sealer.live.round())
+    await until(lambda: payload.has_key)
+    waited = not payload._lock.locked()
+    late.cancel()
+    late.join()
+    if payload._lock.locked() and not waited:
+        payload._lock.release()
+    await sealing
+    assert not waited
+    assert house.store.parts() == [opened.id]
 
 
 @pytest.mark.parametrize("when", ["before its part", "between two rounds"])

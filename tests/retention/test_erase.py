@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from callguard.audit.log import first_broken
+from callguard.recording.ending import ending_name
 from callguard.recording.playback.reading import RecordingError
 from callguard.recording.spool import Spool
 from callguard.recording.store.folder import FolderStore
@@ -84,6 +85,13 @@ class Office:
 @pytest.fixture
 def office(database: Database, clock: HandClock, tmp_path: Path, tenant: str) -> Office:
     return Office(database, clock, tmp_path)
+
+
+async def test_a_last_chunk_that_a_killed_process_left_goes_too(office: Office) -> None:
+    name = office.add()
+    office.store.put(ending_name(name), [b"sealed"])
+    await office.erase(name)
+    assert list(office.store.names()) == []
 
 
 async def test_an_erasure_leaves_a_certificate_and_says_who_and_why(office: Office) -> None:

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import stat
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -296,3 +297,29 @@ def test_a_name_that_is_none_is_not_written(ledger: ErasureLedger, wrong: Erasur
     with pytest.raises(LedgerError, match="takes no such line"):
         ledger.append([wrong], None)
     assert ids(ledger) == []
+
+
+def test_no_reader_takes_for_written_what_a_writer_takes_back(
+    ledger: ErasureLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that had applied it would be ahead of the ledger, and nothing more be erased."""
+    ledger.append([Erasure(RECORDING, "one", "one", AT)], None)
+    before, seen = end(ledger), list[str]()
+
+    def read() -> None:
+        seen.extend(line.erasure.object_id for line in ledger.after(before))
+
+    reader = threading.Thread(target=read)
+
+    def failing(descriptor: int) -> None:
+        reader.start()
+        reader.join(0.05)
+        raise OSError(errno.EIO, "gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        with pytest.raises(LedgerError):
+            ledger.append([Erasure(RECORDING, "two", "two", AT)], before)
+    reader.join()
+    assert seen == []
+    assert ids(ledger) == ["one"]

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from callguard.audit.log import first_broken
+from callguard.recording.ending import ending_name
 from callguard.recording.playback.reading import RecordingError, listed
 from callguard.recording.store.folder import FolderStore
 from callguard.retention import purge as purge_module
@@ -107,6 +108,15 @@ async def test_rows_of_many_tenants_go_each_at_its_own_time(
         certificate = await purge(journal.write, store, ledger_of(database), clock, actor="test")
         assert certificate.counts == dict.fromkeys(CLASSES, 1)
         assert left(database) == dict.fromkeys(CLASSES, 5 - day)
+
+
+async def test_a_last_chunk_that_a_killed_process_left_goes_with_its_payload(
+    database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
+) -> None:
+    name = put_recording(database, store, 1, clock.now())
+    store.put(ending_name(name), [b"sealed"])
+    await purge(journal.write, store, ledger_of(database), clock, actor="test")
+    assert list(store.names()) == []
 
 
 async def test_an_expired_recording_is_hidden_before_any_purge(

@@ -19,7 +19,9 @@ async def test_the_service_hands_a_recording_out_and_logs_it_first(tmp_path: Pat
     settings.api_token.chmod(0o600)
     pbx = simulated_pbx(tmp_path)
     async with pbx, serving(settings, pbx) as service:
-        name = seal_into(service.database, service.vault.store, current_clock().now(), subject="+44207")
+        name = seal_into(
+            service.database, service.vault.store, current_clock().now(), subject="+44207"
+        )
         url = f"http://127.0.0.1:{service.web_port}{PATH}/{name}/audio"
         headers = {"Authorization": f"Bearer {token}", "Callguard-Reason": "claim"}
         with real_io():

@@ -36,6 +36,9 @@ def may_go(connection: Connection, recording: str, now: datetime) -> Given | Non
     row = connection.execute(
         select(recordings, is_held(recordings).label("held")).where(recordings.c.id == recording)
     ).one_or_none()
+    if row is not None and row.state == "delivered":
+        given(connection, Given(recording, row.tenant_id, row.payload), now)  # by who came before
+        return None
     if row is None or row.state != "sealed" or _has_expired(row, now):
         _look(connection, recording, None, None)
         return None

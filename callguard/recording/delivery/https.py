@@ -57,10 +57,7 @@ class HttpsCarrier:
         connector = aiohttp.TCPConnector(ssl=context, force_close=True)
         pieces = Watched(parcel.pieces(), 2 * settings.timeout)
         try:
-            # What is packed small and unpacks to gigabytes is not unpacked.
-            async with aiohttp.ClientSession(
-                connector=connector, timeout=timeout, auto_decompress=False
-            ) as session:
+            async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
                 status, said_headers, body = await pieces.over(
                     _ask(session, settings.method, url, pieces, headers)
                 )
@@ -90,7 +87,6 @@ class HttpsCarrier:
             "Repr-Digest": f"sha-256=:{digest}:",
             "Idempotency-Key": f'"{parcel.key}"',
             "Callguard-About": parcel.line(),
-            "Accept-Encoding": "identity",
             "User-Agent": "callguard",
         }
         secret = self._settings.secret_file

@@ -21,7 +21,7 @@ from callguard.audit.log import Entry, append
 from callguard.recording import age
 from callguard.recording.erasure import Write, erase_for_good
 from callguard.recording.keyring import Keyring
-from callguard.recording.keys import KeyStoreError
+from callguard.recording.keys import UnwrapError
 from callguard.recording.rekeying.keyed import HeaderRow, read_any
 from callguard.recording.rekeying.rewrap import Read
 from callguard.recording.rekeying.rotation import open_identities
@@ -67,10 +67,11 @@ class Reach:
 async def survey(
     read: Read, keyring: Keyring, keys: TenantKeys, told: Callable[[int], None]
 ) -> Reach:
-    """Looks at every header; ``told`` hears how many so far. Raises what ``read`` raises."""
+    """Looks at every header; ``told`` hears how many so far. Raises KeyStoreError where a KMS
+    cannot be asked now, and what ``read`` raises."""
     try:
         identities = await asyncio.to_thread(open_identities, keyring, keys)
-    except KeyStoreError:
+    except UnwrapError:
         identities = []
     able = bool(identities) or not keys.live
     found = dict.fromkeys(("unreadable", "open_to_others", "never_ours", "unknown"), 0)

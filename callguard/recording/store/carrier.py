@@ -80,6 +80,8 @@ class Carrier:
         self._doubtful = set(found)
         self._deleting: set[str] = set()
         """Whose files are gone and whose deletion is not done."""
+        self._emptied: set[str] = set()
+        """Of which an empty object may be in the bucket."""
         self._lock = threading.Lock()
         """Held where a file's name and what it stands for must not change in between."""
 
@@ -121,7 +123,7 @@ class Carrier:
             self._end(begun, self._uploads(begun))
         except BucketError as error:  # an upload without a file is never completed; see tidy
             log.warning("upload_not_given_up", objects=len(begun), reason=str(error))
-        stored = wanted - begun
+        stored = (wanted - begun) | (wanted & self._emptied)
         self._deleting |= found & stored
         if stored:
             try:
@@ -162,10 +164,12 @@ class Carrier:
         except Refused:
             # Not every store aborts, but all complete: of nothing, so that what was sent goes and
             # no late request finds the upload.
+            self._emptied.add(name)
             with suppress(UploadGone):
                 etag = self._bucket.send(name, upload, 1, NOTHING)
                 self._bucket.complete(name, upload, [etag])
             self._bucket.delete([name])
+            self._emptied.discard(name)
 
     def tidy(self) -> None:
         """Gives up the uploads of this process whose recording is gone."""
@@ -197,7 +201,8 @@ class Carrier:
         sent = upload.sent[: len(offsets)]
         if not self._is_here(name, descriptor):
             self._under_way.pop(name, None)
-            self._bucket.abort(name, upload.id)
+            with suppress(NotOffered):  # whoever deleted it ends its uploads
+                self._bucket.abort(name, upload.id)
             return
         self._doubtful.add(name)
         self._bucket.complete(name, upload.id, [part.etag for part in sent])

@@ -35,6 +35,9 @@ what a poor one carries."""
 SLICE_BYTES = 64 * 1024
 """What is handed over at once, and must be taken within the time-out."""
 
+BUFFER_BYTES = 256 * 1024
+"""How much the kernel takes over: all of it must have gone before there can be an answer."""
+
 IDLE_S = 4.0
 """A connection unused for longer is not used again: servers close theirs after five."""
 
@@ -179,6 +182,10 @@ def _exchange(
     """The connection stays open only after a whole answer."""
     whole = False
     try:
+        is_new = connection.sock is None
+        if is_new:
+            connection.connect()
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         connection.putrequest(method, address, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name, value)

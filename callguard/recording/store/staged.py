@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -34,8 +34,7 @@ TRANSFERS = 4
 
 LOOK_S = 1.0
 SWEEP = timedelta(days=1)
-_TIDYING = "the bucket's unfinished uploads"
-"""What is retried beside the objects; no object has such a name."""
+_TIDYING = "unfinished uploads"
 
 
 class StagedStore:
@@ -60,6 +59,7 @@ class StagedStore:
         found = frozenset({*self._waiting.look(), *self._waiting.growing()})
         self.carrier = Carrier(folder, bucket, part_bytes, found)
         self._retries = Retries()
+        self._tidying = Retries()
         self._busy: set[str] = set()
         self._due: dict[str, None] = {}
         self._swept = clock.now() - 2 * SWEEP
@@ -126,17 +126,27 @@ class StagedStore:
 
     @property
     def alarm(self) -> str | None:
-        """See ObjectStore.alarm: since when the bucket takes nothing, why, and how much waits."""
+        """See ObjectStore.alarm: since when the bucket takes nothing, why, and how much waits; or
+        since when unfinished uploads stay in it."""
         failing = [one for one in self._retries.failing if one.times > 1]
         waiting = f"{self._waiting.bytes / 1e6:.1f} MB wait for the bucket"
         if self._waiting.bytes > self._queue_bytes:
             waiting += ": nothing more is recorded"
         elif not failing:
-            return self._folder.alarm
+            return self._folder.alarm or self._untidy
         if not failing:
             return waiting
-        since = failing[0].since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        since = _said(failing[0].since)
         return f"recordings are not stored since {since}: {failing[0].reason}; {waiting}"
+
+    @property
+    def _untidy(self) -> str | None:
+        for one in self._tidying.failing:
+            if one.times > 1:
+                return (
+                    f"unfinished uploads stay in the bucket since {_said(one.since)}: {one.reason}"
+                )
+        return None
 
     @property
     def waiting_bytes(self) -> int:
@@ -187,7 +197,7 @@ class StagedStore:
         while True:
             try:
                 self._due = await loop.run_in_executor(threads, self.look)
-                self._retries.only({_TIDYING, *self._busy}, self._due)
+                self._retries.only(self._busy, self._due)
             except ObjectStoreError as error:
                 log.error("waiting_objects_not_listed", reason=str(error))
             if self._due:
@@ -196,8 +206,8 @@ class StagedStore:
 
     async def _keep_tidy(self, threads: ThreadPoolExecutor) -> None:
         while True:
-            if self._retries.may(_TIDYING, self._clock.monotonic()):
-                await self._try(threads, _TIDYING, self.tidy)
+            if self._tidying.may(_TIDYING, self._clock.monotonic()):
+                await self._try(threads, self._tidying, _TIDYING, self.tidy)
             await asyncio.sleep(LOOK_S)
 
     async def _work(self, threads: ThreadPoolExecutor) -> None:
@@ -209,7 +219,7 @@ class StagedStore:
                 continue
             self._busy.add(name)
             try:
-                await self._try(threads, name, partial(self.carry, name))
+                await self._try(threads, self._retries, name, partial(self.carry, name))
             finally:
                 self._busy.discard(name)
 
@@ -223,14 +233,20 @@ class StagedStore:
                 return name
         return None
 
-    async def _try(self, threads: ThreadPoolExecutor, what: str, step: Callable[[], None]) -> None:
+    async def _try(
+        self, threads: ThreadPoolExecutor, retries: Retries, what: str, step: Callable[[], None]
+    ) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(threads, step)
         except Exception as error:  # one that cannot be stored holds up no other
             reason = str(error) or type(error).__name__
-            again = self._retries.failed(
+            again = retries.failed(
                 what, reason, self._clock.now(), self._clock.monotonic(), random.random()
             )
             log.warning("not_stored", object=what, reason=reason, again_in_s=round(again, 1))
         else:
-            self._retries.succeeded(what)
+            retries.succeeded(what)
+
+
+def _said(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -6,12 +6,14 @@ import os
 import random
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
+from callguard.recording.delivery import parcel as parcel_module
 from callguard.recording.delivery.parcel import Parcel, Receipt
 from callguard.recording.store.folder import FolderStore
 from callguard.retention import ledger as ledger_module
@@ -22,10 +24,10 @@ from callguard.storage.journal import Journal
 from callguard.storage.schema import erasures, recordings
 from tests.clock import HandClock
 from tests.databases import add_tenant
-from tests.recording.delivery.house import Deliveries
+from tests.recording.delivery.house import Deliveries, swift
 from tests.schema import upgrade
 
-RUNS = int(os.environ.get("CALLGUARD_KILLS", "4"))
+RUNS = int(os.environ.get("CALLGUARD_KILLS", "2"))
 STEPS = 110
 PLACES = ("one", "two")
 NAMES = ("r0", "r1", "r2")
@@ -96,14 +98,17 @@ def payload(name: str) -> bytes:
 def opened(folder: Path) -> tuple[HandClock, Database, FolderStore, ErasureLedger]:
     clock = HandClock()
     clock.advance(days=1)
-    database = Database(f"sqlite:///{folder / 'callguard.db'}")
+    database = swift(Database(f"sqlite:///{folder / 'callguard.db'}"))
     return clock, database, FolderStore(folder / "objects"), ErasureLedger(folder / "ledger")
 
 
 async def deliver(folder: Path, steps: int) -> None:
     """What the service does from its start."""
     fate = Fate(steps)
+    signal.alarm(60)
     vars(ledger_module)["os"] = FatefulOs(fate)
+    # A fork has none of its parent's threads.
+    vars(parcel_module)["_THREADS"] = ThreadPoolExecutor(4)
     clock, database, store, ledger = opened(folder)
     forget_again(database, ledger, clock, actor="test")
     journal = Journal(database, clock)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import Connection, insert, select, update
@@ -13,7 +14,7 @@ from callguard.audit.log import Entry, digest, first_broken
 from callguard.recording import age
 from callguard.recording.erasure import erase_for_good, tidy
 from callguard.recording.keyring import Keyring
-from callguard.recording.keys import MasterKey
+from callguard.recording.keys import KeyStoreError, MasterKey
 from callguard.recording.rekeying.destruction import Reach, destroy, survey
 from callguard.recording.rekeying.rotation import rotate
 from callguard.recording.tombstones import catch_up, key_id
@@ -99,6 +100,18 @@ async def test_it_is_told_before_what_becomes_of_the_recordings(
     blind = await looked(database, clock, Keyring(stranger, stranger))
     assert (blind.unknown, blind.unreadable) == (10, 0), "a lost master key does not stop it"
     assert blind.sha256 == reach.sha256
+
+
+async def test_a_kms_that_is_away_is_waited_for_and_not_certified(
+    database: Database, clock: HandClock
+) -> None:
+    add_keyed(database, clock)
+    put(database, clock, 1)
+    with (
+        patch.object(MasterKey, "unwrap", side_effect=KeyStoreError("it is sealed")),
+        pytest.raises(KeyStoreError, match="version 1 of acme: it is sealed"),
+    ):
+        await looked(database, clock)
 
 
 async def test_the_certificate_is_tied_to_the_audit_log(
@@ -217,7 +230,7 @@ async def test_a_version_that_a_rotation_makes_meanwhile_is_destroyed_too(
             await rotate(means(database, clock), "acme", renew=True)
         return found
 
-    issued = await destroy(
+    issued: Mapping[str, Any] = await destroy(
         write, ledger, "acme", NOTHING, at=clock.now(), actor="test", reason="the end"
     )
     assert [one["version"] for one in issued["keys"]] == [1, 2]

@@ -37,7 +37,8 @@ class Begun:
 
 @dataclass
 class FakeBucket:
-    """``faults`` hits the next requests, one each; ``None`` lets one pass. ``meanwhile`` is done by
+    """``faults`` hits the next requests, one each; ``None`` lets one pass. ``failing`` hits the
+    next of a kind. ``meanwhile`` is done by
     somebody else just before the next request takes effect. ``late`` are requests that were given
     up by who asked and are still on their way."""
 
@@ -46,6 +47,7 @@ class FakeBucket:
     objects: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     begun: dict[str, Begun] = field(default_factory=dict)
     faults: list[Fault | None] = field(default_factory=list)
+    failing: dict[str, Fault] = field(default_factory=dict)
     meanwhile: list[Callable[[], object] | None] = field(default_factory=list)
     late: list[Callable[[], object]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -98,6 +100,7 @@ class FakeBucket:
     def _request(self, what: str, effect: Callable[[Fault | None], T]) -> T:
         self.asked.append(what)
         fault = self.faults.pop(0) if self.faults else None
+        fault = self.failing.pop(what, fault)
         meanwhile = self.meanwhile.pop(0) if self.meanwhile else None
         if meanwhile is not None:
             meanwhile()

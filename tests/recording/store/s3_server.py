@@ -146,7 +146,7 @@ def behave(asked: BaseHTTPRequestHandler, server: Server, target: str) -> None:
         _answer(asked, 200, [], b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
         return
     if fault == "not all":
-        refused = b"<Error><Key>calls/3e/b</Key><Code>SlowDown</Code><Message/></Error>"
+        refused = b"<Error><Key>calls/3e/b</Key><Code>AccessDenied</Code><Message/></Error>"
         _answer(asked, 200, [], b"<DeleteResult>" + refused + b"</DeleteResult>")
         return
     if fault == "elsewhere":

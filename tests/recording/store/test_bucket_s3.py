@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import socket
 import ssl
 import threading
 import time
@@ -17,6 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from callguard.recording.store import s3_requests
 from callguard.recording.store.bucket import BucketError, Piece, UploadGone, entity_tag
+from callguard.recording.store.carrier import Carrier
+from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectMissing
 from callguard.recording.store.s3 import S3Bucket
 from tests.recording.store.s3_server import PART, Fault, Server, moto, proxy, settings_for
@@ -125,7 +128,7 @@ def test_a_store_that_cannot_delete_many_at_once_is_asked_one_by_one(
     for name in ("a", "b", "c"):
         put(bucket, name, descriptor, 1)
     server.not_offered = lambda asked: asked.endswith("?delete")
-    bucket.delete(["a", "b", "never there"])
+    bucket.delete(["a", "b", "never-there"])
     assert list(bucket.names()) == ["c"]
 
 
@@ -179,6 +182,34 @@ def test_nobody_is_sent_to_another_host(bucket: S3Bucket, server: Server, url: s
         assert other.asked == []
 
 
+def test_a_part_may_take_longer_than_the_time_out_while_it_goes_on(
+    tmp_path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_requests, "BUFFER_BYTES", 16 * 1024)
+    taken = 0
+
+    def take_slowly() -> None:
+        nonlocal taken
+        connection, _ = listening.accept()
+        with connection:
+            while taken < 512 * 1024:
+                taken += len(connection.recv(32 * 1024))
+                time.sleep(0.02)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "tag"\r\nContent-Length: 0\r\n\r\n')
+
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = threading.Thread(target=take_slowly)
+        server.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        bucket = S3Bucket(settings_for(url, tmp_path, timeout=0.15))
+        assert bucket.send(NAME, "upload", 1, Piece.of(descriptor, 0, 512 * 1024)) == "tag"
+        bucket.close()
+        server.join()
+
+
 def test_what_is_sent_is_taken_slice_by_slice(
     bucket: S3Bucket, descriptor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +237,19 @@ def test_uploads_under_way_are_told_and_given_up(bucket: S3Bucket, descriptor: i
     with pytest.raises(BucketError):
         bucket.send("a", first, 1, Piece.of(descriptor, 0, 1))
     assert [one.id for one in bucket.uploads("a")] == [second]
+
+
+def test_where_nothing_can_be_aborted_an_upload_is_ended_for_good_all_the_same(
+    bucket: S3Bucket, server: Server, descriptor: int, tmp_path: Path
+) -> None:
+    upload = bucket.begin("a")
+    etag = bucket.send("a", upload, 1, Piece.of(descriptor, 0, 10))
+    server.not_offered = lambda asked: asked.startswith("DELETE") and "uploadId" in asked
+    Carrier(FolderStore(tmp_path / "objects"), bucket, PART, frozenset()).delete(["a"])
+    assert bucket.uploads() == []
+    with pytest.raises(BucketError):
+        bucket.complete("a", upload, [etag])
+    assert list(bucket.names()) == []
 
 
 def test_an_upload_that_is_gone_is_told_from_a_failure(

@@ -1,25 +1,52 @@
 """Whatever happens in whatever order: what was committed is there, what was deleted stays away."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from callguard.recording.store import carrier, folder
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.store.staged import StagedStore
 from tests.clock import HandClock
 from tests.recording.store.buckets import FakeBucket, Fault, Killed
 
+Faults = dict[str, Fault]
+
 PART = 8
 NAMES = st.sampled_from(["a", "b"])
-FAULT = [None, None, "before", "after", "late", "killed before", "killed after"]
-FAULTS = st.lists(st.sampled_from([*FAULT, "lose", "cut", "spoil"]), max_size=8)
-DATA = st.binary(min_size=1, max_size=2 * PART + 1)
+FAULT: list[Fault] = [
+    "before",
+    "after",
+    "late",
+    "killed before",
+    "killed after",
+    "lose",
+    "cut",
+    "spoil",
+]
+KINDS = ["begin", "send", "complete", "complete", "abort", "uploads", "stored", "read", "delete"]
+FAULTS = st.dictionaries(st.sampled_from(KINDS), st.sampled_from(FAULT), max_size=2)
+"""Which of the next requests fail, and how."""
+
+DATA = st.builds(
+    lambda letter, size: bytes([letter]) * size, st.integers(97, 122), st.integers(1, 2 * PART + 1)
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power is cut here, so more can be tried."""
+    monkeypatch.setattr(folder, "sync_folder", lambda _: None)
+    monkeypatch.setattr(carrier, "sync_folder", lambda _: None)
+    monkeypatch.setattr(os, "fdatasync", lambda _: None)
 
 
 class Staged(RuleBasedStateMachine):
@@ -50,9 +77,10 @@ class Staged(RuleBasedStateMachine):
     def free(self, name: str) -> bool:
         return name not in self.objects and name not in self.limbo
 
-    @rule(encrypts=st.booleans())
-    def the_bucket_is_reconfigured(self, encrypts: bool) -> None:
+    @initialize(encrypts=st.booleans(), aborts=st.booleans())
+    def the_bucket_is_of_some_make(self, encrypts: bool, aborts: bool) -> None:
         self.bucket.encrypts = encrypts
+        self.bucket.aborts = aborts
 
     @rule(name=NAMES, data=DATA)
     def write(self, name: str, data: bytes) -> None:
@@ -61,6 +89,12 @@ class Staged(RuleBasedStateMachine):
                 writer.write(data)
                 writer.sync()
             self.parts[name] = self.parts.get(name, b"") + data
+
+    @rule(name=NAMES, data=DATA)
+    def put(self, name: str, data: bytes) -> None:
+        if self.free(name) and name not in self.parts:
+            self.store.put(name, [data])
+            self.objects[name] = data
 
     @precondition(lambda self: self.parts)
     @rule(name=NAMES, share=st.floats(0, 1))
@@ -89,16 +123,16 @@ class Staged(RuleBasedStateMachine):
 
     @precondition(lambda self: self.parts or self.objects)
     @rule(name=NAMES, faults=FAULTS)
-    def carry(self, name: str, faults: list[Fault | None]) -> None:
+    def carry(self, name: str, faults: Faults) -> None:
         self.step(faults, lambda: self.store.carry(name))
 
     @rule(faults=FAULTS)
-    def tidy(self, faults: list[Fault | None]) -> None:
+    def tidy(self, faults: Faults) -> None:
         self.step(faults, self.store.tidy)
 
     @precondition(lambda self: self.parts or self.objects or self.limbo)
     @rule(name=NAMES, faults=FAULTS, elsewhere=st.booleans())
-    def delete(self, name: str, faults: list[Fault | None], elsewhere: bool) -> None:
+    def delete(self, name: str, faults: Faults, elsewhere: bool) -> None:
         """``elsewhere``: by another process, as the command line does."""
         store = self.open() if elsewhere else self.store
         self.parts.pop(name, None)
@@ -108,19 +142,32 @@ class Staged(RuleBasedStateMachine):
             self.limbo.discard(name)
 
     @precondition(lambda self: self.objects)
+    @rule(name=NAMES, step=st.integers(0, 6), data=DATA)
+    def store_anew_while_it_is_carried(self, name: str, step: int, data: bytes) -> None:
+        def anew() -> None:
+            self.store.delete([name])
+            self.store.put(name, [data])
+            self.objects[name] = data
+
+        if name in self.objects:
+            self.bucket.meanwhile = [*[None] * step, anew]
+            self.step({}, lambda: self.store.carry(name))
+            self.bucket.meanwhile = []
+
+    @precondition(lambda self: self.objects)
     @rule(name=NAMES, step=st.integers(0, 6), faults=FAULTS, elsewhere=st.booleans())
     def delete_while_it_is_carried(
-        self, name: str, step: int, faults: list[Fault | None], elsewhere: bool
+        self, name: str, step: int, faults: Faults, elsewhere: bool
     ) -> None:
         if name not in self.objects:
             return
         done = []
 
         def delete() -> None:
-            self.bucket.faults, kept = [], self.bucket.faults
+            self.bucket.failing, kept = {}, self.bucket.failing
             store = self.open() if elsewhere else self.store
             store.delete([name])
-            self.bucket.faults = kept
+            self.bucket.failing = kept
             del self.objects[name]
             done.append(name)
 
@@ -147,9 +194,11 @@ class Staged(RuleBasedStateMachine):
         for name, content in self.objects.items():
             assert self.bucket.objects[name][0] == content
             assert not FolderStore(Path(self.folder.name)).exists(name)
+        if self.bucket.aborts:
+            assert not {begun.name for begun in self.bucket.begun.values()} & set(self.objects)
 
-    def step(self, faults: list[Fault | None], what: Callable[[], object]) -> bool:
-        self.bucket.faults = list(faults)
+    def step(self, faults: Faults, what: Callable[[], object]) -> bool:
+        self.bucket.failing = dict(faults)
         try:
             what()
         except ObjectStoreError:
@@ -158,7 +207,7 @@ class Staged(RuleBasedStateMachine):
             self.store = self.open()
             return False
         finally:
-            self.bucket.faults = []
+            self.bucket.failing = {}
         return True
 
     @invariant()
@@ -181,7 +230,7 @@ class Staged(RuleBasedStateMachine):
 
 
 Staged.TestCase.settings = settings(
-    max_examples=30,
+    max_examples=150,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
