@@ -16,7 +16,7 @@ from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.tombstones import set_mark
 from callguard.storage.schema import audit, deliveries, recordings
 from tests.databases import add_tenant
-from tests.recording.delivery.house import SUBJECT, Deliveries, Far, broken
+from tests.recording.delivery.house import SUBJECT, Deliveries, Far, broken, header
 
 HOUR = 3600
 
@@ -25,7 +25,7 @@ async def test_a_sealed_recording_is_sent_as_an_age_file_and_proved(house: Deliv
     far = house.place()
     house.sealed()
     await house.deliver()
-    data = b"header of r1" + b"sealed" * 9
+    data = header("r1") + b"sealed" * 9
     assert far.holds == {"r1.age": data}
     row = house.delivery()
     assert (row.state, row.attempts, row.next_at, row.reason) == ("confirmed", 1, None, None)
@@ -213,9 +213,9 @@ async def test_a_header_that_is_rewritten_meanwhile_is_sent_whole_or_not_at_all(
 ) -> None:
     far = house.place()
     house.sealed()
-    far.during = lambda: house.change(recordings, header=b"a new header, which is longer")
+    far.during = lambda: house.change(recordings, header=header("others-which-is-longer"))
     await house.deliver()
-    assert far.holds["r1.age"] == b"header of r1" + b"sealed" * 9
+    assert far.holds["r1.age"] == header("r1") + b"sealed" * 9
     assert house.delivery().sha256 == hashlib.sha256(far.holds["r1.age"]).hexdigest()
 
 

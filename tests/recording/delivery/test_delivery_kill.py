@@ -24,7 +24,7 @@ from callguard.storage.journal import Journal
 from callguard.storage.schema import erasures, recordings
 from tests.clock import HandClock
 from tests.databases import add_tenant
-from tests.recording.delivery.house import Deliveries, swift
+from tests.recording.delivery.house import Deliveries, header, swift
 from tests.schema import upgrade
 
 RUNS = int(os.environ.get("CALLGUARD_KILLS", "2"))
@@ -88,7 +88,7 @@ class Disk:
 
 
 def whole(name: str) -> bytes:
-    return b"header of " + name.encode() + payload(name)
+    return header(name) + payload(name)
 
 
 def payload(name: str) -> bytes:

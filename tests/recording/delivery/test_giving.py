@@ -20,15 +20,15 @@ from callguard.retention.forgetting import forget_again
 from callguard.retention.ledger import DELIVERED, LedgerError
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, deliveries, erasures, holds, recordings
-from tests.recording.delivery.house import CALL, Deliveries, broken
+from tests.recording.delivery.house import CALL, Deliveries, broken, header
 
 AGAIN_S = attempt.LOOK_AGAIN.total_seconds()
-FILE = b"header of r1" + b"sealed" * 9
+FILE = header("r1") + b"sealed" * 9
 
 
 def assert_here(house: Deliveries) -> None:
     row = house.recording()
-    assert (row.state, row.header) == ("sealed", b"header of r1")
+    assert (row.state, row.header) == ("sealed", header("r1"))
     assert house.store.exists("r1")
     assert "recording.give_away" not in house.actions()
 
@@ -153,13 +153,13 @@ async def test_a_confirmation_of_another_header_is_none_and_the_new_one_is_sent(
     other.fault = broken()
     house.sealed()
     await house.deliver()
-    house.change(recordings, header=b"rewritten for other keys")
+    house.change(recordings, header=header("other-keys"))
     other.fault = None
     house.clock.advance(10)
     await house.deliver()
     # The place of the old header was sent the new one before anything went.
     assert far.tries == 2
-    assert far.holds == other.holds == {"r1.age": b"rewritten for other keys" + b"sealed" * 9}
+    assert far.holds == other.holds == {"r1.age": header("other-keys") + b"sealed" * 9}
     assert_gone(house)
 
 
@@ -171,7 +171,7 @@ async def test_a_header_that_is_rewritten_while_it_is_sent_keeps_it_here(
 
     def rewrite() -> None:
         far.during = None
-        house.change(recordings, header=b"new")
+        house.change(recordings, header=header("new"))
 
     far.during = rewrite
     await house.courier.look()
@@ -179,9 +179,9 @@ async def test_a_header_that_is_rewritten_while_it_is_sent_keeps_it_here(
         await asyncio.wait([*house.courier._under_way])
     assert far.holds == {"r1.age": FILE}
     row = house.recording()
-    assert (row.state, row.header) == ("sealed", b"new")
+    assert (row.state, row.header) == ("sealed", header("new"))
     await house.deliver()
-    assert far.holds == {"r1.age": b"new" + b"sealed" * 9}
+    assert far.holds == {"r1.age": header("new") + b"sealed" * 9}
     assert_gone(house)
 
 
@@ -339,7 +339,7 @@ async def test_the_proof_names_what_was_sent_and_no_more(house: Deliveries) -> N
     house.sealed()
     await house.deliver()
     row = house.delivery()
-    assert row.proof["header_sha256"] == hashlib.sha256(b"header of r1").hexdigest()
+    assert row.proof["header_sha256"] == hashlib.sha256(header("r1")).hexdigest()
     assert set(row.proof) == {"kind", "answer", "place", "header_sha256", "payload_sha256"}
     assert row.expires_at - row.begun_at >= timedelta(days=366)
     entries: Iterable[str] = [one.details for one in house.rows(audit)]

@@ -391,16 +391,16 @@ def refuse(*_: object) -> None:
     raise Refused("403 AccessDenied")
 
 
-def test_what_is_cut_back_below_its_first_part_goes_up_as_it_is_then(
+def test_what_is_cut_back_to_whole_parts_goes_up_without_the_others(
     store: StagedStore, bucket: FakeBucket
 ) -> None:
     append(store, b"a" * 45, first=True)
     carry(store)
     with store.writer(NAME, resume=True) as writer:
-        writer.truncate(25)
+        writer.truncate(20)
         writer.commit()
     carry(store)
-    assert bucket.objects[NAME][0] == b"a" * 25
+    assert bucket.objects[NAME][0] == b"a" * 20
 
 
 def test_what_followed_a_part_that_changed_is_not_believed(
