@@ -25,7 +25,12 @@ from callguard.recording.keys import KeyWrapper, unwrap_file_key
 from callguard.recording.live import LiveSealing
 from callguard.recording.part import PartMissing
 from callguard.recording.progress import missing_at_most, missing_of_all
-from callguard.recording.recorder import OpenRecording, Recorder, close_without_audio
+from callguard.recording.recorder import (
+    RESERVED,
+    OpenRecording,
+    Recorder,
+    close_without_audio,
+)
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.retention.schedule import expires_at
@@ -252,7 +257,7 @@ def _enter_length(
     changed = connection.execute(
         update(recordings)
         .where(recordings.c.id == recording_id, recordings.c.state == "recording", as_it_was)
-        .values(plain_bytes=plain, missing_bytes=missing)
+        .values(plain_bytes=plain, missing_bytes=missing, reserved=bytes(RESERVED - 16))
     )
     return changed.rowcount > 0
 
@@ -274,6 +279,7 @@ def mark_sealed(
         .values(
             state="sealed",
             wrapped_file_key=None,
+            reserved=None,
             payload=sealed.payload,
             plain_bytes=sealed.plain_bytes,
             sealed_bytes=sealed.sealed_bytes,

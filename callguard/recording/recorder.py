@@ -27,6 +27,11 @@ from callguard.tenants.tenant import Tenant, evidence_days
 
 log = structlog.get_logger(__name__)
 
+RESERVED = 320
+"""Bytes that a row holds free for what sealing will enter in it. A row that grows makes the
+database move its neighbours, and the copies that stay behind are not overwritten when a header
+is erased."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenRecording:
@@ -179,6 +184,7 @@ class Recorder:
             "header": header,
             "keyed_for": digest_of(tenant.recipients),
             "wrapped_file_key": wrapped,
+            "reserved": bytes(RESERVED),
             "started_at": at,
         }
         rows = [Row(recordings, row)]
@@ -274,6 +280,13 @@ def close_without_audio(
     closed = connection.execute(
         update(recordings)
         .where(recordings.c.id == recording_id, recordings.c.state == "recording")
-        .values(state=state, header=None, wrapped_file_key=None, ended_at=at, expires_at=expires)
+        .values(
+            state=state,
+            header=None,
+            wrapped_file_key=None,
+            reserved=None,
+            ended_at=at,
+            expires_at=expires,
+        )
     )
     return closed.rowcount > 0

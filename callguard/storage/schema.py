@@ -303,6 +303,7 @@ recordings = Table(
     Column("sealed_bytes", BigInteger),
     Column("payload_sha256", String(64)),
     Column("missing_bytes", BigInteger),
+    Column("reserved", LargeBinary),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("sealed_at", Instant),

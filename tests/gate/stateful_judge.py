@@ -103,7 +103,9 @@ class Judge:
         same."""
         row = self._recordings.get(recorder.file.rpartition("/")[2])
         service = self._world.service
-        return row is not None and service is not None and service.vault.recorder.is_paused(row["id"])
+        return (
+            row is not None and service is not None and service.vault.recorder.is_paused(row["id"])
+        )
 
     def wrong(self) -> list[str]:
         """Everything that should not have been."""

@@ -148,6 +148,9 @@ class FolderWriter:
         try:
             with self._failure("begin"):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever had it until now may have committed or aborted it since it was opened.
+                if not os.path.samestat(os.fstat(self._descriptor), part.lstat()):
+                    raise ObjectMissing(f"cannot begin object {target.name}: its part was replaced")
                 if not resume:
                     sync_folder(part.parent)
                 self._size = os.lseek(self._descriptor, 0, os.SEEK_END)

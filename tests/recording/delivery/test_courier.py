@@ -468,7 +468,8 @@ async def test_a_tenant_whose_places_keep_silent_keeps_no_other_waiting(
     well = house.place("well", tenant="other")
     house.sealed("theirs", tenant="other")
     running = asyncio.create_task(house.courier.run())
-    while not well.holds:
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(20):
+        while not well.holds:
+            await asyncio.sleep(0.005)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -1,5 +1,6 @@
 """The folder store: whole objects or none, durable, resumable, and clear about what went wrong."""
 
+import fcntl
 import os
 import resource
 import signal
@@ -309,3 +310,22 @@ def test_a_folder_that_is_none_cannot_be_synced(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotADirectoryError):
         durable.sync_folder(tmp_path / "file")
+
+
+def test_a_part_that_another_committed_between_opening_and_locking_is_not_touched(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was opened is then the object under its name: immutable."""
+    with store.writer(NAME) as writer:
+        writer.write(b"whole")
+    other = store.writer(NAME, resume=True)
+    lock = fcntl.flock
+
+    def at_last(descriptor: int, how: int) -> None:
+        other.commit()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", at_last)
+    with pytest.raises(ObjectMissing):
+        store.writer(NAME, resume=True)
+    assert store.read(NAME) == b"whole"

@@ -16,6 +16,7 @@ def upgrade() -> None:
     with op.batch_alter_table("recordings") as table:
         table.add_column(sa.Column("keyed_for", sa.String(length=64), nullable=True))
         table.add_column(sa.Column("missing_bytes", sa.BigInteger(), nullable=True))
+        table.add_column(sa.Column("reserved", sa.LargeBinary(), nullable=True))
     op.create_index(op.f("ix_recordings_sealed_at"), "recordings", ["sealed_at"])
     op.create_index(
         op.f("ix_recordings_tenant_id_keyed_for_id"), "recordings", ["tenant_id", "keyed_for", "id"]
