@@ -2,33 +2,13 @@
 2 wrong usage."""
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
 
 from callguard import __version__
-from callguard.cli import (
-    audit,
-    campaign,
-    consent,
-    contact,
-    delivery,
-    demo,
-    explain,
-    init,
-    key,
-    key_rotate,
-    optout,
-    override,
-    prompt,
-    purge,
-    recording,
-    registry,
-    scrub,
-    serve,
-    tenant,
-)
-from callguard.cli.key_recipient import PRIVATE
-from callguard.cli.surroundings import FAILURES, log_to_stderr
+from callguard.cli.surroundings import FAILURES, PRIVATE_KEY, log_to_stderr
 from callguard.policy.tables import plain
 from callguard.storage.faults import one_line
 
@@ -38,34 +18,49 @@ TYPED = (
 )
 """Wherever it was typed, it is not repeated."""
 
-app = typer.Typer(
-    name="callguard",
-    help="The compliance gate beside an Asterisk PBX.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.add_typer(tenant.app, name="tenant")
-app.add_typer(audit.app, name="audit")
-app.add_typer(optout.app, name="optout")
-app.add_typer(contact.app, name="contact")
-app.add_typer(campaign.app, name="campaign")
-app.add_typer(consent.app, name="consent")
-app.add_typer(override.app, name="policy")
-app.add_typer(key.app, name="key")
-recording.app.command("rewrap")(key_rotate.rewrap)
-app.add_typer(recording.app, name="recording")
-app.add_typer(delivery.app, name="delivery")
-app.add_typer(registry.app, name="registry")
-app.add_typer(prompt.app, name="prompt")
-app.command("init")(init.init)
-app.command("serve")(serve.serve)
-app.command("explain")(explain.explain)
-app.command("scrub")(scrub.scrub)
-app.command("purge")(purge.purge)
-app.command("demo")(demo.demo)
+GROUPS = {
+    "tenant": "tenant",
+    "audit": "audit",
+    "optout": "optout",
+    "contact": "contact",
+    "campaign": "campaign",
+    "consent": "consent",
+    "policy": "override",
+    "key": "key",
+    "recording": "recording",
+    "delivery": "delivery",
+    "registry": "registry",
+    "prompt": "prompt",
+}
+"""Nouns with commands of their own, and in which module they are."""
+
+COMMANDS = ("init", "serve", "explain", "scrub", "purge", "demo")
+"""Commands that stand alone, each in the module of its name."""
 
 
-@app.command()
+def build(wanted: str = "") -> typer.Typer:
+    """The commands, or the ones of one noun: a command does not wait for what only others need."""
+    app = typer.Typer(
+        name="callguard",
+        help="The compliance gate beside an Asterisk PBX.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    known = wanted in GROUPS or wanted in COMMANDS or wanted == "version"
+    for name, module in GROUPS.items():
+        if name == wanted or not known:
+            app.add_typer(_of(module, "app"), name=name)
+    for name in COMMANDS:
+        if name == wanted or not known:
+            app.command(name)(_of(name, name))
+    app.command()(version)
+    return app
+
+
+def _of(module: str, name: str) -> Any:
+    return getattr(import_module(f"callguard.cli.{module}"), name)
+
+
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
@@ -74,11 +69,11 @@ def version() -> None:
 def main() -> None:
     """The ``callguard`` command."""
     log_to_stderr("warning", cache=False)
-    if any(PRIVATE in argument.upper() for argument in sys.argv):
+    if any(PRIVATE_KEY in argument.upper() for argument in sys.argv):
         print(f"callguard: {TYPED}", file=sys.stderr)
         sys.exit(1)
     try:
-        app()
+        build(next((one for one in sys.argv[1:] if not one.startswith("-")), ""))()
     except FAILURES as error:
         print(f"callguard: {plain(one_line(error))}", file=sys.stderr)
         sys.exit(1)

@@ -7,6 +7,7 @@ import typer
 
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
+    PRIVATE_KEY,
     CommandError,
     ConfigOption,
     JsonOption,
@@ -28,9 +29,6 @@ app = typer.Typer(
 
 LONGEST = 4_096
 """Characters of a line with a public key; a post-quantum one is of 1,959."""
-
-PRIVATE = "AGE-SECRET-KEY-"
-"""How a private key begins, in capitals."""
 
 
 @app.command("add")
@@ -87,7 +85,7 @@ def kind_of(recipient: str) -> age.KeyKind:
 
 def public_key(text: str) -> str:
     """The public key in its one form. Raises CommandError, KeyFormatError; neither repeats it."""
-    if PRIVATE in text.upper():
+    if PRIVATE_KEY in text.upper():
         raise CommandError(
             "that is a private key, not a recipient: it was not stored; age-keygen -y shows the "
             "public half"

@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import select
 
 from callguard.cli.erase import erase, ledger_state
+from callguard.cli.key_rotate import rewrap
 from callguard.cli.recording_export import export
 from callguard.cli.recording_verify import RoleOption, verify
 from callguard.cli.surroundings import (
@@ -39,6 +40,7 @@ app.command("export")(export)
 app.command("verify")(verify)
 app.command("erase")(erase)
 app.command("ledger")(ledger_state)
+app.command("rewrap")(rewrap)
 
 
 @app.command("list")

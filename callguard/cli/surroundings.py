@@ -79,6 +79,9 @@ FAILURES = (
 )
 """What ends a command with one line and exit 1."""
 
+PRIVATE_KEY = "AGE-SECRET-KEY-"
+"""How a private key of age begins, in capitals."""
+
 DEFAULT_CONFIG = Path("/etc/callguard/callguard.toml")
 
 ConfigOption = Annotated[

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from callguard.cli import app, main
+from callguard.cli import build, main
 from callguard.consent.prompts import RATE
 from tests.schema import upgrade
 
@@ -58,7 +58,7 @@ class CommandLine:
     def __call__(self, *arguments: str) -> Said:
         self.capture.readouterr()
         self.patch.setattr(sys, "argv", ["callguard", *arguments])
-        self.patch.setattr("callguard.cli.app", _built())
+        self.patch.setattr("callguard.cli.build", lambda _: _built())
         self.patch.setenv("CALLGUARD_CONFIG", str(self.config))
         code = 0
         try:
@@ -78,7 +78,7 @@ class CommandLine:
 @cache
 def _built() -> Callable[[], object]:
     """The commands, which would else be built anew for each: half the time that one takes."""
-    return typer.main.get_command(app)
+    return typer.main.get_command(build())
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def call_of(lined: GuardedPbx, wish: Row) -> Row:
 
 def heard(lined: GuardedPbx, line: str) -> set[str]:
     """Which of the prompts with a tone of their own the last caller of a line heard."""
-    sent = (lined.pbx.log / f"heard-{line}.sln").read_bytes()
+    sent = eventually((lined.pbx.log / f"heard-{line}.sln").read_bytes)  # written when it ends
     samples = audio.from_linear(sent)
     assert audio.heard(samples, audio.RATE, audio.NOTICE_TONE), "the questions, at least"
     return {name for name, tone in TONES.items() if audio.heard(samples, audio.RATE, tone)}
