@@ -278,7 +278,7 @@ class LiveSealing:
         self.failures += 1
         known = self._troubles.get(recording.id)
         attempts = known.attempts if known else 0
-        delay = RETRY_S[min(attempts, len(RETRY_S) - 1)]
+        delay = rest_s(attempts)
         self._troubles[recording.id] = _Trouble(attempts + 1, self._clock.monotonic() + delay)
         expected = isinstance(error, (SpoolError, ObjectStoreError, KeyStoreError))
         log.error(
@@ -287,3 +287,8 @@ class LiveSealing:
             reason=str(error) if expected else repr(error),
             again_in_s=delay,
         )
+
+
+def rest_s(failures: int) -> float:
+    """How long what failed is left alone, where it had failed so often before."""
+    return RETRY_S[min(failures, len(RETRY_S) - 1)]

@@ -29,11 +29,6 @@ def audio_in(header: int, chunks: int) -> int:
     return max(0, chunks * age.CHUNK_SIZE - header)
 
 
-def plain_held(header: int, sealed: int, spooled: int) -> int:
-    """Bytes of plaintext that must still lie in the spool."""
-    return max(0, spooled - audio_in(header, sealed))
-
-
 def whole_chunks(part: int) -> int:
     """Whole sealed chunks in a part of so many bytes; a torn one at its end does not count."""
     return max(0, part - age.NONCE_SIZE) // age.SEALED_CHUNK_SIZE

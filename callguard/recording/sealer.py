@@ -16,7 +16,7 @@ from callguard.clock import Clock
 from callguard.recording.closing import Closer
 from callguard.recording.formats import FORMATS
 from callguard.recording.keys import KeyWrapper
-from callguard.recording.live import LiveSealing
+from callguard.recording.live import LiveSealing, rest_s
 from callguard.recording.progress import burst_s
 from callguard.recording.recorder import OpenRecording, Recorder
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
@@ -36,8 +36,6 @@ SETTLE_LOOKS = 20
 
 WORKERS = 8
 """How many recordings are closed at the same time; most of them wait."""
-
-RETRY_S = (1.0, 5.0, 30.0, 60.0)
 
 
 class Sealer:
@@ -133,7 +131,7 @@ class Sealer:
                 await self._close(recording)
             except Exception as error:  # one recording that cannot be sealed holds up no other
                 self._failures += 1
-                delay = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                delay = rest_s(attempt)
                 log.error(
                     "sealing_failed", recording=recording.id, reason=str(error), again_in_s=delay
                 )

@@ -105,7 +105,7 @@ def seal(root: Path, death: Death | None, *, quick: bool = True) -> None:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     if quick:
         live.ROUND_S = sealer.SETTLE_S = 0.002
-        live.RETRY_S = sealer.RETRY_S = (0.01, 0.01, 0.01, 0.01)
+        live.RETRY_S = (0.01, 0.01, 0.01, 0.01)
     _tell_of_nonces(root / "nonces")
     if death is not None:
         _arm(death)

@@ -38,8 +38,7 @@ AUDIO = bytes(range(1, 252)) * 1_100  # 276,100 bytes without a zero: four chunk
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sealer_module, live_module):
-        monkeypatch.setattr(module, "RETRY_S", (0.001,))
+    monkeypatch.setattr(live_module, "RETRY_S", (0.001,))
     monkeypatch.setattr(sealer_module, "SETTLE_S", 0.001)
     monkeypatch.setattr(live_module, "ROUND_S", 0.001)
 

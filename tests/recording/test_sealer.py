@@ -39,7 +39,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealer_module, "SETTLE_S", 0.001)
-    monkeypatch.setattr(sealer_module, "RETRY_S", (0.001,))
+    monkeypatch.setattr("callguard.recording.live.RETRY_S", (0.001,))
 
 
 @asynccontextmanager

@@ -207,17 +207,6 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, object]:
     return found
 
 
-def secret_files(settings: PlaceSettings) -> tuple[Path, ...]:
-    """The files that only the service may read."""
-    match settings:
-        case S3Settings(credentials_file=path):
-            return (path,)
-        case SftpSettings(key_file=path):
-            return (path,)
-        case HttpsSettings(secret_file=maybe) | MailSettings(password_file=maybe):
-            return () if maybe is None else (maybe,)
-
-
 def check_url(text: str) -> str:
     """An address with TLS and without anything secret in it; without TLS on this machine only."""
     try:
