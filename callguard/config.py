@@ -4,12 +4,15 @@ Secrets are named by file, never written here, so that the settings can be shown
 """
 
 import tomllib
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import available_timezones
 
+from cronsim import CronSim, CronSimError
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -214,9 +217,59 @@ class Keys(_Section):
 
 
 class Purge(_Section):
-    """When what has expired is taken away; UTC."""
+    """When what has expired is taken away: ``schedule`` as cron has it, in ``time_zone`` (IANA);
+    or once a day ``at`` a time, in UTC, where no schedule is given."""
 
     at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
+    schedule: str | None = None
+    time_zone: str = "UTC"
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                CronSim(value, datetime(2026, 1, 1, tzinfo=UTC))
+            except CronSimError as error:
+                raise ValueError(f"{value!r} is no schedule such as '30 2 * * *'") from error
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no time zone such as Europe/Paris")
+        return value
+
+
+class Folder(_Section):
+    """A folder of files that another program writes, and that callguard keeps no longer than its
+    data class allows: of one ``tenant``, or by the name of the folder within it (``tenants``, a
+    voicemail context for example). ``files`` are the names that count, as in a shell; ``layout``
+    is ``voicemail`` where Asterisk's app_voicemail keeps it, whose messages go as a whole."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    path: Path
+    data_class: Literal["recording", "voicemail", "fax", "transcript", "call_record"]
+    tenant: str | None = None
+    tenants: dict[str, str] = {}
+    files: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = ("*",)
+    layout: Literal["files", "voicemail"] = "files"
+
+    @model_validator(mode="after")
+    def _says_whose(self) -> Self:
+        if (self.tenant is None) == (not self.tenants):
+            raise ValueError(f"folder {self.name}: it names one tenant, or tenants by folder")
+        if not self.path.is_absolute():
+            raise ValueError(f"folder {self.name}: {self.path} does not begin at /")
+        return self
+
+
+class Ledger(_Section):
+    """Further copies of the erasure ledger, on other disks or mounts: a database that is restored
+    from a backup forgets by the newest of them."""
+
+    copies: tuple[Path, ...] = ()
 
 
 class RegistryList(_Section):
@@ -280,6 +333,8 @@ class Settings(_Section):
     objects: Objects = Objects()
     keys: Keys = Keys()
     purge: Purge = Purge()
+    ledger: Ledger = Ledger()
+    folders: tuple[Folder, ...] = ()
     policy: Policy = Policy()
     registries: Registries = Registries()
     limits: Limits = Limits()
@@ -289,6 +344,14 @@ class Settings(_Section):
     def _region(cls, value: str) -> str:
         if value not in SUPPORTED_REGIONS:
             raise ValueError(f"{value!r} is not a region of the telephone numbering plans")
+        return value
+
+    @field_validator("folders")
+    @classmethod
+    def _folders_differ(cls, value: tuple[Folder, ...]) -> tuple[Folder, ...]:
+        names = [folder.name for folder in value]
+        if len(set(names)) != len(names):
+            raise ValueError("two folders have one name")
         return value
 
     @field_validator("asterisk")
@@ -337,6 +400,10 @@ class Settings(_Section):
     def erasure_ledger(self) -> Path:
         """Outside of the database, so that a restored one forgets again."""
         return self.data / "erasures.ledger"
+
+    @property
+    def export_folder(self) -> Path:
+        return self.data / "exports"
 
     def pbx(self, name: str) -> Asterisk | None:
         """The Asterisk of that name."""

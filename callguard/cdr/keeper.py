@@ -26,7 +26,6 @@ from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import days_kept
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +83,7 @@ class CallRecordKeeper:
             record = await self._events.get()
             try:
                 added = await self._journal.write(
-                    partial(keep, pbx=self._pbx, record=record, days=self._days)
+                    partial(keep, pbx=self._pbx, record=record, tenants=self._tenants.get)
                 )
             except (NotDurableError, SQLAlchemyError) as error:
                 self.counts.left_to_file += 1
@@ -134,17 +133,15 @@ class CallRecordKeeper:
         records, faults = await asyncio.to_thread(_parse, piece.lines)
 
         def work(connection: Connection) -> int:
-            added = sum(keep(connection, self._pbx, record, self._days) for record in records)
+            added = sum(
+                keep(connection, self._pbx, record, self._tenants.get) for record in records
+            )
             write_cursor(connection, self._pbx, piece.cursor)
             return added
 
         self.counts.kept += await self._journal.write(work, timeout=30)
         for fault in faults:
             self._bad("file", fault)
-
-    def _days(self, tenant_id: str | None) -> int:
-        tenant = self._tenants.get(tenant_id) if tenant_id else None
-        return days_kept(tenant, "call_record")
 
     def _bad(self, source: str, reason: str) -> None:
         self.counts.bad += 1

@@ -6,20 +6,21 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from callguard.cdr.record import CallRecord
-from callguard.retention.schedule import expires_at
 from callguard.storage.schema import call_records, calls
+from callguard.tenants.keeping import NOBODY, Concern, kept_until
+from callguard.tenants.tenant import Tenant
 
-Days = Callable[[str | None], int]
-"""How many days a tenant's call records are kept; None is a tenant that is not known."""
+Tenants = Callable[[str], Tenant | None]
+"""The tenant of that id, which says how long its call records are kept."""
 
 
-def keep(connection: Connection, pbx: str, record: CallRecord, days: Days) -> bool:
+def keep(connection: Connection, pbx: str, record: CallRecord, tenants: Tenants) -> bool:
     """Adds the record, or completes the one that is there; whether it was added.
 
     What the file says replaces what AMI said, never the other way round: the file has exact
     times in UTC, AMI whole seconds in Asterisk's own time zone.
     """
-    values = _values(connection, pbx, record, days)
+    values = _values(connection, pbx, record, tenants)
     key = ["pbx", "uniqueid", "sequence"]
     known = connection.execute(
         select(call_records.c.id, call_records.c.source).where(
@@ -37,20 +38,24 @@ def keep(connection: Connection, pbx: str, record: CallRecord, days: Days) -> bo
     return known is None
 
 
-def _values(connection: Connection, pbx: str, record: CallRecord, days: Days) -> dict[str, object]:
-    tenant = None
+def _values(
+    connection: Connection, pbx: str, record: CallRecord, tenants: Tenants
+) -> dict[str, object]:
+    call = None
     if record.call_id is not None:
-        tenant = connection.execute(
-            select(calls.c.tenant_id).where(calls.c.id == record.call_id)
-        ).scalar()
-    kept = days(tenant)
+        asked = select(calls).where(calls.c.id == record.call_id)
+        call = connection.execute(asked).one_or_none()
+    owner, concern = None, NOBODY
+    if call is not None:
+        owner = tenants(call.tenant_id) if call.tenant_id else None
+        concern = Concern(call.subject, call.purpose or "", call.direction)
     return {
         "pbx": pbx,
         "uniqueid": record.uniqueid,
         "sequence": record.sequence,
         "linkedid": record.linkedid,
         "call_id": record.call_id,
-        "tenant_id": tenant,
+        "tenant_id": call.tenant_id if call is not None else None,
         "caller": record.caller,
         "called": record.called,
         "channel": record.channel,
@@ -63,5 +68,5 @@ def _values(connection: Connection, pbx: str, record: CallRecord, days: Days) ->
         "disposition": record.disposition,
         "userfield": record.userfield,
         "source": record.source,
-        "expires_at": expires_at(record.ended_at, kept),
+        "expires_at": kept_until(owner, "call_record", record.ended_at, concern=concern),
     }

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from callguard.cli.surroundings import CommandError
 from callguard.policy.numbers import parse_address, parse_number
+from callguard.policy.span import Span
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import Tenant
 
@@ -65,6 +66,14 @@ def read_past(text: str, now: datetime) -> datetime:
     if moment > now:
         raise CommandError(f"{text} lies in the future")
     return moment
+
+
+def read_span(text: str) -> Span:
+    """How long something is kept. Raises CommandError."""
+    try:
+        return Span.parse(text)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def maybe(text: str | None) -> datetime | None:

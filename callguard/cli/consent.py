@@ -33,8 +33,10 @@ from callguard.gate.policy import Policy
 from callguard.policy.facts import PURPOSES
 from callguard.policy.packs import all_packs
 from callguard.policy.tables import plain
+from callguard.retention.schedule import Keep
 from callguard.storage.schema import consents
-from callguard.tenants.tenant import Tenant, evidence_days
+from callguard.tenants.keeping import Concern, keeping, keeping_evidence
+from callguard.tenants.tenant import Tenant
 
 app = typer.Typer(help="Consents: what subjects agreed to.", no_args_is_help=True)
 
@@ -75,7 +77,7 @@ def record(
             until=ends,
             at=now,
             actor=actor(),
-            days=_days(owner, purpose),
+            keep=_keep(owner, about),
         )
     value = {"consent": entry, "subject": about.subject, "purpose": purpose, "proof": evidence}
     say(as_json, value, f"{about.subject} consented to {purpose}: {plain(evidence)}")
@@ -97,7 +99,7 @@ def withdraw(
         owner = read_tenant(connection, tenant)
         about = About(owner.id, subject_of(number, owner), purpose)
         entry = given.withdraw(
-            connection, about, reason=reason, at=now, actor=actor(), days=_days(owner, purpose)
+            connection, about, reason=reason, at=now, actor=actor(), keep=_keep(owner, about)
         )
     value = {"consent": entry, "subject": about.subject, "purpose": purpose}
     say(as_json, value, f"{about.subject} no longer consents to {purpose}")
@@ -200,9 +202,12 @@ def _safe(row: Mapping[str, object]) -> dict[str, object]:
     return {key: value and plain(str(value)) for key, value in row.items()}
 
 
-def _days(tenant: Tenant, purpose: str) -> int:
-    """How long the evidence outlives such a consent."""
-    return evidence_days(tenant) if purpose == "recording" else tenant.days("consent")
+def _keep(tenant: Tenant, about: About) -> Keep:
+    """Until when the evidence is kept once such a consent is over."""
+    concern = Concern(about.subject)
+    if about.purpose == "recording":
+        return keeping_evidence(tenant, concern)
+    return keeping(tenant, "consent", concern)
 
 
 def _check_purpose(settings: Settings, tenant: Tenant, purpose: str) -> None:

@@ -29,10 +29,11 @@ from callguard.retention.erase import (
 )
 from callguard.retention.forgetting import forget_again, rebuild, verify
 from callguard.retention.ledger import ErasureLedger
+from callguard.retention.schedule import Keep
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import evidence_days
+from callguard.tenants.keeping import keeping_evidence
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def erase(
                     store,
                     clock,
                     one,
-                    days=_days(database, one),
+                    keep=_keep(database, one),
                     actor=actor(),
                     reason=reason,
                 )
@@ -121,15 +122,15 @@ def _how_many(ids: list[str]) -> str:
     return f"recording {plain(ids[0])}" if len(ids) == 1 else f"{len(ids)} recordings"
 
 
-def _days(database: Database, recording_id: str) -> int:
-    """How long its tenant keeps evidence."""
+def _keep(database: Database, recording_id: str) -> Keep:
+    """Until when its tenant keeps evidence."""
     tenants = TenantDirectory()
     with database.reading() as connection:
         tenants.refresh(connection)
         tenant = connection.execute(
             select(recordings.c.tenant_id).where(recordings.c.id == recording_id)
         ).scalar_one_or_none()
-    return evidence_days(tenants.get(tenant) if tenant else None)
+    return keeping_evidence(tenants.get(tenant) if tenant else None)
 
 
 def _in_words(made: ErasureCertificate) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -38,6 +38,7 @@ from callguard.storage.database import Database
 from callguard.storage.grouped import GroupedReads
 from callguard.storage.schema import calls, consents, opt_outs
 from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.keeping import span_of
 from callguard.tenants.tenant import Tenant
 
 T = TypeVar("T", bound=str)
@@ -194,8 +195,9 @@ def _caveats(
     elif at is not None and at > now:
         notes.append("that is still to come: decided by what is known today")
     since = known.policy.of(tenant).looks_back_to(facts)
-    kept = now - timedelta(days=tenant.days("attempt"))
-    if facts.direction == "outbound" and since is not None and since < kept:
+    span = span_of(tenant, "attempt")
+    kept = now if span is None else span.before(now)
+    if facts.direction == "outbound" and span and since is not None and since < kept:
         notes.append(f"earlier calls are known only from {kept:%Y-%m-%d %H:%M} UTC on")
     return notes
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from callguard.cli.arguments import read_tenant
+from callguard.cli.arguments import read_span, read_tenant
 from callguard.cli.key_recipient import public_key
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
@@ -22,14 +22,16 @@ from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.gate.policy import Policy
 from callguard.policy.packs import all_packs
+from callguard.policy.span import Span
 from callguard.policy.tables import plain
 from callguard.recording import age
 from callguard.recording.keyring import open_keyring
 from callguard.recording.keys import generate_tenant_identity
+from callguard.retention.classes import SETTABLE
 from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.keeping import span_of
 from callguard.tenants.store import NewTenant, OwnKey, add, change_settings, set_retention
 from callguard.tenants.tenant import (
-    RETENTION_CLASSES,
     Tenant,
     check_id,
     check_settings,
@@ -169,16 +171,17 @@ def show(tenant: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption
 @app.command("policy")
 def policy(
     tenant: str,
-    data_class: Annotated[str, typer.Argument(help=", ".join(RETENTION_CLASSES))],
-    days: Annotated[int, typer.Argument(help="How many days such records are kept.")],
+    data_class: Annotated[str, typer.Argument(help=", ".join(SETTABLE))],
+    span: Annotated[str, typer.Argument(help="How long they are kept: 30d, 12mo, 5y, 3y14d.")],
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Set how long a tenant's records of one class are kept, for records to come."""
+    chosen = read_span(span)
     with opened(config) as (_, database), database.writing() as connection:
-        set_retention(connection, tenant, data_class, days, at=SystemClock().now(), actor=actor())
-    value = {"tenant": tenant, "class": data_class, "days": days}
-    say(as_json, value, f"{tenant}: {data_class} is kept {days} days")
+        set_retention(connection, tenant, data_class, chosen, at=SystemClock().now(), actor=actor())
+    value = {"tenant": tenant, "class": data_class, "span": str(chosen)}
+    say(as_json, value, f"{tenant}: {data_class} is kept {chosen.in_words()}")
 
 
 def _directory(config: Path) -> TenantDirectory:
@@ -194,8 +197,12 @@ def _as_json(tenant: Tenant) -> dict[str, object]:
         "name": tenant.name,
         **tenant.settings.model_dump(mode="json"),
         "recipients": list(tenant.recipients),
-        "retention_days": {c: tenant.days(c) for c in RETENTION_CLASSES},
+        "retention": {c: _said(span_of(tenant, c)) for c in SETTABLE},
     }
+
+
+def _said(span: Span | None) -> str | None:
+    return None if span is None else str(span)
 
 
 def _key_kind(text: str) -> age.KeyKind | None:

@@ -25,7 +25,7 @@ from callguard.storage.schema import (
     recording_events,
     recordings,
 )
-from callguard.tenants.tenant import LONGEST_CALL
+from callguard.tenants.keeping import LONGEST_CALL
 
 _Row = Row[Any]
 

@@ -14,7 +14,7 @@ from callguard.contacts.contact import Contact
 from callguard.contacts.store import change
 from callguard.ids import uuid7
 from callguard.policy.facts import GivenConsent
-from callguard.retention.schedule import expires_at
+from callguard.retention.schedule import Keep
 from callguard.storage.schema import consents
 
 GRANTED = "granted"
@@ -44,11 +44,11 @@ def record(
     until: datetime | None = None,
     at: datetime,
     actor: str,
-    days: int,
+    keep: Keep,
 ) -> str:
     """Enters a consent in a writing transaction; returns the id of its row in the ledger.
 
-    ``days`` is how long the evidence is kept once the consent is over; while it has no end, no
+    ``keep`` is until when the evidence is kept once the consent is over; while it has no end, no
     such date is known. Raises ConsentError or ContactError; then nothing was entered.
     """
     if not proof.strip():
@@ -72,12 +72,12 @@ def record(
         actor=actor,
         since=granted_at,
         until=until,
-        expires=None if until is None else expires_at(max(until, at), days),
+        expires=None if until is None else keep(max(until, at)),
     )
 
 
 def withdraw(
-    connection: Connection, about: About, *, reason: str, at: datetime, actor: str, days: int
+    connection: Connection, about: About, *, reason: str, at: datetime, actor: str, keep: Keep
 ) -> str:
     """Ends every consent to that purpose that stands, in a writing transaction; returns the id of
     the ledger's row, which keeps the reason in place of a proof.
@@ -92,11 +92,11 @@ def withdraw(
         return contact.withdrawn(about.purpose, at)
 
     change(connection, about.tenant, about.subject, step, at=at)
-    expires = expires_at(at, days)
-    later = or_(consents.c.expires_at.is_(None), consents.c.expires_at > expires)
-    connection.execute(
-        update(consents).where(_of(about, GRANTED), later).values(expires_at=expires)
-    )
+    expires = keep(at)
+    if expires is not None:
+        later = or_(consents.c.expires_at.is_(None), consents.c.expires_at > expires)
+        ended = update(consents).where(_of(about, GRANTED), later)
+        connection.execute(ended.values(expires_at=expires))
     return _enter(
         connection,
         about,

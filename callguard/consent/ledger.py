@@ -10,6 +10,7 @@ from callguard.consent.modes import Mode
 from callguard.consent.notice import Played
 from callguard.consent.prompts import RATE, Prompt
 from callguard.consent.states import ConsentState
+from callguard.retention.schedule import Keep
 from callguard.storage.journal import Row
 from callguard.storage.schema import consents
 
@@ -88,9 +89,9 @@ def _without(mode: Mode) -> str | None:
     return None if mode in (Mode.SILENT, Mode.PRIOR) else "none"
 
 
-def enter_remembered(connection: Connection, entry: Consent, days: int, kept_days: int) -> None:
+def enter_remembered(connection: Connection, entry: Consent, days: int, keep: Keep) -> None:
     """Enters a yes that is good for further calls too, for so many days, in one writing
-    transaction with the entry itself. ``kept_days`` is how long the evidence outlives it.
+    transaction with the entry itself. ``keep`` is until when the evidence outlives it.
 
     Raises ConsentError or ContactError; then nothing was entered.
     """
@@ -104,7 +105,7 @@ def enter_remembered(connection: Connection, entry: Consent, days: int, kept_day
         until=entry.at + timedelta(days=days),
         at=entry.at,
         actor="subject",
-        days=kept_days,
+        keep=keep,
     )
 
 

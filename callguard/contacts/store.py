@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
+from callguard.ids import uuid7
 from callguard.storage.lookup import Lookup
 from callguard.storage.schema import contacts
 
@@ -43,7 +44,8 @@ def change(
     after = step(NOTHING_KNOWN if row is None else Contact.read(row[0]))
     values = {"known": after.stored(), "updated_at": at}
     if row is None:
-        connection.execute(insert(contacts).values(tenant_id=tenant, subject=subject, **values))
+        new = {"id": str(uuid7(at)), "tenant_id": tenant, "subject": subject}
+        connection.execute(insert(contacts).values(**new, **values))
     else:
         where = (contacts.c.tenant_id == tenant) & (contacts.c.subject == subject)
         connection.execute(update(contacts).where(where).values(**values))

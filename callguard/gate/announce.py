@@ -27,10 +27,10 @@ from callguard.gate.told import Told
 from callguard.ids import uuid7
 from callguard.policy.numbers import parse_number
 from callguard.policy.rules import Obligation
-from callguard.retention.schedule import expires_at
 from callguard.storage.faults import one_line
 from callguard.storage.journal import NotDurableError
-from callguard.tenants.tenant import Tenant, evidence_days
+from callguard.tenants.keeping import keeping_evidence
+from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -186,7 +186,7 @@ async def _keep(telling: Telling, asked: Asked, outcome: Outcome) -> bool:
         answer=telling.answer,
         proof=evidence.proof if evidence else None,
         at=at,
-        expires_at=expires_at(at, evidence_days(tenant)),
+        expires_at=keeping_evidence(tenant, call.concern)(at),
         until=evidence.until if evidence and state is ConsentState.GRANTED else None,
     )
     gate.counts.notice(state.value)
@@ -221,7 +221,7 @@ async def _write(gate: Gate, entry: Consent, tenant: Tenant) -> None:
         and entry.subject
         and days
     ):
-        work = partial(enter_remembered, entry=entry, days=days, kept_days=evidence_days(tenant))
+        work = partial(enter_remembered, entry=entry, days=days, keep=keeping_evidence(tenant))
         try:
             await gate.journal.write(work, timeout=gate.durable_s)
         except (ConsentError, ContactError) as error:

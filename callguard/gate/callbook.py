@@ -13,6 +13,7 @@ from callguard.policy.facts import Direction
 from callguard.policy.rules import Finding, Obligation
 from callguard.storage.attempts import withdraw_attempt
 from callguard.storage.schema import calls
+from callguard.tenants.keeping import Concern
 
 BOUND = 50_000
 """Most calls remembered; beyond it the oldest is forgotten here (its row is in the database)."""
@@ -37,6 +38,11 @@ class Call:
     decided_at: datetime
     asking: tuple[str, ...] = ()
     passed_on: bool = False
+
+    @property
+    def concern(self) -> Concern:
+        """Whom its records are about."""
+        return Concern(self.subject, self.purpose, self.direction)
 
 
 YOUNG_S = 10

@@ -16,12 +16,13 @@ from callguard.gate.request import Request, read_purpose
 from callguard.ids import uuid7
 from callguard.policy.facts import Attempt, CallFacts, OptOut, Purpose
 from callguard.policy.rules import Verdict, refusal, unrecorded
-from callguard.retention.schedule import expires_at
+from callguard.retention.schedule import later
 from callguard.storage.attempts import Claim, as_row
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Row
 from callguard.storage.schema import SUBJECT, calls
-from callguard.tenants.tenant import Tenant, days_kept
+from callguard.tenants.keeping import kept_until
+from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -115,8 +116,8 @@ async def decide(
     if claim is not None:
         # No retention makes an attempt forgotten that a rule still counts.
         counted = known.policy.common.counts_until(moment)
-        kept = expires_at(moment, days_kept(tenant, "attempt"))
-        rows.append(as_row(claim, max(kept, counted)))
+        kept = kept_until(tenant, "attempt", moment, concern=call.concern)
+        rows.append(as_row(claim, later(kept, counted)))
     wishes = facts.opt_outs if facts is not None else ()
     return Decision(tenant, verdict, call, tuple(rows), wishes, claim, facts)
 
@@ -287,5 +288,5 @@ def call_values(
         "findings": [finding.as_json() for finding in verdict.findings],
         "registries": snapshots_asked(verdict, facts),
         "decided_at": call.decided_at,
-        "expires_at": expires_at(call.decided_at, days_kept(tenant, "verdict")),
+        "expires_at": kept_until(tenant, "verdict", call.decided_at, concern=call.concern),
     }

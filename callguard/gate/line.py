@@ -40,11 +40,12 @@ from callguard.optout.claims import LEFT_ALONE, Claim, State, file_claim, settle
 from callguard.optout.events import OptOutError, OptOutEvent
 from callguard.policy.numbers import mask, parse_number
 from callguard.policy.rules import unrecorded
-from callguard.retention.schedule import expires_at
+from callguard.retention.schedule import later
 from callguard.storage.bulk import insert_rows
 from callguard.storage.journal import NotDurableError, Row
 from callguard.storage.schema import calls
-from callguard.tenants.tenant import Tenant, days_kept
+from callguard.tenants.keeping import Concern, kept_until
+from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -158,9 +159,10 @@ async def confirm_claim(gate: Gate, session: AgiSession, call: Call, claim: Clai
 async def settle_claim(gate: Gate, claim: Claim, state: State, reason: str) -> None:
     """Ends a claim; one that cannot be ended, even late, stays pending and is looked at again."""
     at = gate.clock.now()
-    until = expires_at(at, days_kept(gate.tenants.get(claim.tenant), "consent"))
+    owner, concern = gate.tenants.get(claim.tenant), Concern(claim.subject)
+    until = kept_until(owner, "consent", at, concern=concern)
     if state == "refused":  # no retention makes it forgotten while its number is left alone
-        until = max(until, at + LEFT_ALONE)
+        until = later(until, at + LEFT_ALONE)
     work = partial(settle, claim=claim, state=state, reason=reason, at=at, expires_at=until)
     try:
         await gate.journal.write(work, timeout=gate.durable_s)

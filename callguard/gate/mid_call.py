@@ -25,7 +25,8 @@ from callguard.gate.withdrawals import Ended, Withdrawal
 from callguard.ids import uuid7
 from callguard.optout.events import OptOutEvent
 from callguard.recording.recorder import OpenRecording
-from callguard.tenants.tenant import TenantSettings, evidence_days
+from callguard.tenants.keeping import keeping_evidence
+from callguard.tenants.tenant import TenantSettings
 
 log = structlog.get_logger(__name__)
 
@@ -310,7 +311,7 @@ class _Acting:
             by=self.who,
             proof=WAYS[self.who],
             at=at,
-            days=evidence_days(self.gate.tenants.get(self.call.tenant)),
+            keep=keeping_evidence(self.gate.tenants.get(self.call.tenant), self.call.concern),
             erase=erase,
             unsealed=running,
         )

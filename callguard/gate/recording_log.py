@@ -10,10 +10,11 @@ from sqlalchemy import Connection, insert, select
 from callguard.clock import Clock
 from callguard.recording.events import Kind, RecordingEvent, as_row
 from callguard.recording.recorder import OpenRecording
+from callguard.retention.schedule import Keep
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import recording_events
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import evidence_days
+from callguard.tenants.keeping import keeping_evidence
 
 log = structlog.get_logger(__name__)
 
@@ -57,9 +58,9 @@ class RecordingLog:
                 self._due.clear()
                 log.info("recording_events_kept")
 
-    def days(self, recording: OpenRecording) -> int:
-        """How long its rows are kept."""
-        return evidence_days(self._tenants.get(recording.tenant))
+    def keep(self, recording: OpenRecording) -> Keep:
+        """Until when its rows are kept."""
+        return keeping_evidence(self._tenants.get(recording.tenant))
 
     def note(
         self, recording: OpenRecording, kind: Kind, by: str, reason: str | None = None
@@ -68,7 +69,7 @@ class RecordingLog:
         row = self._row(recording, kind, by, reason)
         self._journal.post(row, on_lost=partial(self._later, row))
 
-    async def keep(self, recording: OpenRecording, kind: Kind, by: str) -> bool:
+    async def keep_wish(self, recording: OpenRecording, kind: Kind, by: str) -> bool:
         """What somebody wished; whether it is durable."""
         try:
             await self._journal.insert(self._row(recording, kind, by, None))
@@ -94,7 +95,7 @@ class RecordingLog:
             self._clock.now(),
             reason,
         )
-        return as_row(event, self.days(recording))
+        return as_row(event, self.keep(recording))
 
 
 def _enter(connection: Connection, rows: list[Row]) -> None:

@@ -225,7 +225,7 @@ class CallRecordings:
         self._recorder.pause(recording.id)
         self._pauses[recording.id] += 1
         self.supervision.look_again(recording.id)
-        if not await self._log.keep(recording, "paused", by):
+        if not await self._log.keep_wish(recording, "paused", by):
             return False
         return await self._are_silent([recording])
 
@@ -233,7 +233,7 @@ class CallRecordings:
         if by == "subject" or self.has_ended(recording) or not self.paused(recording):
             return False  # whoever is recorded never begins it
         pauses = self._pauses[recording.id]
-        if not await self._log.keep(recording, "resumed", by):
+        if not await self._log.keep_wish(recording, "resumed", by):
             return False
         if self._pauses[recording.id] != pauses:
             return False  # somebody paused it anew meanwhile
@@ -266,7 +266,7 @@ class CallRecordings:
     async def erase(self, recording: OpenRecording, *, by: str) -> bool:
         """Whether or not it can be stopped now, what is written has no key any more."""
         await self.stop(recording, by=by, reason="it is erased")
-        erased = await self._eraser.erase(recording, by=by, days=self._log.days(recording))
+        erased = await self._eraser.erase(recording, by=by, keep=self._log.keep(recording))
         if erased:
             self.supervision.ended(recording)
             known = self._recorder.get(recording.id)

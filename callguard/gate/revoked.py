@@ -15,7 +15,7 @@ from callguard.gate.told import Told
 from callguard.gate.withdrawals import Ended, Withdrawal, enter
 from callguard.ids import uuid7
 from callguard.storage.schema import audit, consents
-from callguard.tenants.tenant import evidence_days
+from callguard.tenants.keeping import keeping_evidence
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +120,7 @@ class Revocations:
             by="callguard",
             proof=f"consent:{revoked.id}",
             at=at,
-            days=evidence_days(gate.tenants.get(told.tenant)),
+            keep=keeping_evidence(gate.tenants.get(told.tenant)),
             erase=False,
         )
         again = partial(gate.acts.withdrawals.later, withdrawal)

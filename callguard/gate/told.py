@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, tuple_
 from callguard.consent.states import ConsentState
 from callguard.ids import uuid7
 from callguard.storage.schema import consents
-from callguard.tenants.tenant import LONGEST_CALL
+from callguard.tenants.keeping import LONGEST_CALL
 
 ASKED_AT_ONCE = 500
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from callguard.consent.given import About, ConsentError, withdraw
 from callguard.consent.states import ConsentState
 from callguard.contacts.contact import ContactError
 from callguard.recording.recorder import OpenRecording
-from callguard.retention.schedule import expires_at
+from callguard.retention.schedule import Keep
 from callguard.storage.faults import one_line
 from callguard.storage.journal import NotDurableError
 from callguard.storage.schema import consents
@@ -43,8 +43,8 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """The consents of one call that ended together. ``proof`` is the way it was said; ``days`` is
-    how long the evidence is kept. With ``erase`` what was recorded goes, and so does the consent
+    """The consents of one call that ended together. ``proof`` is the way it was said; ``keep`` is
+    until when the evidence is kept. With ``erase`` what was recorded goes, and so does the consent
     that stands for further calls; ``unsealed`` are the recordings whose audio is not sealed yet.
     """
 
@@ -56,7 +56,7 @@ class Withdrawal:
     by: str
     proof: str
     at: datetime
-    days: int
+    keep: Keep
     erase: bool
     unsealed: tuple[OpenRecording, ...] = ()
 
@@ -87,7 +87,7 @@ def _enter(connection: Connection, withdrawal: Withdrawal, party: Ended) -> None
             proof=withdrawal.proof,
             actor=withdrawal.actor,
             at=withdrawal.at,
-            expires_at=expires_at(withdrawal.at, withdrawal.days),
+            expires_at=withdrawal.keep(withdrawal.at),
         )
     )
     details = {"purpose": "recording", "erase": withdrawal.erase, "by": withdrawal.by}
@@ -108,7 +108,7 @@ def _end_standing(connection: Connection, withdrawal: Withdrawal, subject: str) 
             reason=f"{withdrawal.proof}, call {withdrawal.call_id}",
             at=withdrawal.at,
             actor=withdrawal.actor,
-            days=withdrawal.days,
+            keep=withdrawal.keep,
         )
     except (ConsentError, ContactError):
         return

@@ -33,12 +33,11 @@ from callguard.recording.recorder import (
 )
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
-from callguard.retention.schedule import expires_at
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
-from callguard.storage.schema import recordings
+from callguard.storage.schema import calls, recordings
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import days_kept, evidence_days
+from callguard.tenants.keeping import Concern, keeping_evidence, kept_until
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +86,8 @@ class Closer:
         if row is None or row.state != "recording":
             await self._tidy(recording, payload=row is None or row.state == "erasing")
             return False
-        days = days_kept(self._tenants.get(row.tenant_id), "recording")
-        expires = expires_at(ended, days)
+        tenant = self._tenants.get(row.tenant_id)
+        expires = kept_until(tenant, "recording", ended, concern=_concern(row))
         try:
             end = await self._end(recording, row, ended)
         except (SpoolError, ObjectStoreError):
@@ -124,7 +123,12 @@ class Closer:
         return kept
 
     async def _row(self, recording: OpenRecording) -> RecordingRow | None:
-        wanted = select(recordings).where(recordings.c.id == recording.id)
+        about = (calls.c.subject, calls.c.purpose, calls.c.direction)
+        wanted = (
+            select(recordings, *about)
+            .outerjoin(calls, calls.c.id == recordings.c.call_id)
+            .where(recordings.c.id == recording.id)
+        )
         return await self._database.read(lambda c: c.execute(wanted).one_or_none())
 
     async def _end(self, recording: OpenRecording, row: RecordingRow, ended: datetime) -> End | str:
@@ -230,7 +234,11 @@ class Closer:
             self._clock.now(),
             reason,
         )
-        self._journal.post(as_row(event, evidence_days(self._tenants.get(recording.tenant))))
+        self._journal.post(as_row(event, keeping_evidence(self._tenants.get(recording.tenant))))
+
+
+def _concern(row: RecordingRow) -> Concern:
+    return Concern(row.subject or "", row.purpose or "", row.direction or "")
 
 
 def _as_it_is(row: RecordingRow, sealed: Sealed, at_most: int) -> End:
@@ -268,7 +276,7 @@ def mark_sealed(
     end: End,
     ended: datetime,
     at: datetime,
-    expires: datetime,
+    expires: datetime | None,
 ) -> bool:
     """Enters the sealed recording and erases the key it was in progress under. False where the
     recording was erased meanwhile."""

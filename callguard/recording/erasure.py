@@ -24,6 +24,7 @@ from callguard.recording.spool import Spool, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.recording.tombstones import are_tombstoned, catch_up, known_mark
 from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger, LedgerError
+from callguard.retention.schedule import Keep
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import recording_events, recordings
@@ -108,10 +109,10 @@ class Eraser:
     durable_s: float = 2.0
     tidy: Callable[[], bool] | None = None
 
-    async def erase(self, recording: OpenRecording, *, by: str, days: int) -> bool:
-        """Whether it is durable that nobody can open the recording any more. ``days`` is how long
-        it is kept that it was erased. What cannot be removed now is by the next purge, or at the
-        next start."""
+    async def erase(self, recording: OpenRecording, *, by: str, keep: Keep) -> bool:
+        """Whether it is durable that nobody can open the recording any more. ``keep`` is until
+        when it is kept that it was erased. What cannot be removed now is by the next purge, or at
+        the next start."""
         event = RecordingEvent(
             recording.id, recording.call_id, recording.tenant, "erased", by, self.clock.now()
         )
@@ -121,7 +122,7 @@ class Eraser:
                     self._write,
                     self.ledger,
                     partial(of_recordings, ids=[recording.id], at=event.at),
-                    lambda c, _: _note(c, event, days),
+                    lambda c, _: _note(c, event, keep),
                 )
         except (NotDurableError, LedgerError, TimeoutError) as error:
             reason = str(error) or f"not durable within {STEPS * self.durable_s:g} s"
@@ -164,13 +165,13 @@ def tidy(once: Callable[[], bool]) -> bool:
     return False
 
 
-def _note(connection: Connection, event: RecordingEvent, days: int) -> None:
+def _note(connection: Connection, event: RecordingEvent, keep: Keep) -> None:
     """Who erased it; said once, also where somebody else was quicker in applying the line."""
     said = select(recording_events.c.id).where(
         recording_events.c.recording_id == event.recording_id, recording_events.c.kind == "erased"
     )
     if connection.execute(said).first() is not None:
         return
-    connection.execute(insert(recording_events).values(**as_row(event, days).values))
+    connection.execute(insert(recording_events).values(**as_row(event, keep).values))
     target = f"recording:{event.recording_id}"
     append(connection, Entry(event.at, event.by, "recording.erase", target, event.tenant, {}))

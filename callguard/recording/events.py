@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from callguard.ids import uuid7
-from callguard.retention.schedule import expires_at
+from callguard.retention.schedule import Keep
 from callguard.storage.journal import Row
 from callguard.storage.schema import recording_events
 
@@ -38,8 +38,8 @@ class RecordingEvent:
     reason: str | None = None
 
 
-def as_row(event: RecordingEvent, days: int) -> Row:
-    """The row to insert, kept for so many days."""
+def as_row(event: RecordingEvent, keep: Keep) -> Row:
+    """The row to insert."""
     return Row(
         recording_events,
         {
@@ -51,7 +51,7 @@ def as_row(event: RecordingEvent, days: int) -> Row:
             "by": event.by,
             "reason": event.reason,
             "at": event.at,
-            "expires_at": expires_at(event.at, days),
+            "expires_at": keep(event.at),
         },
     )
 

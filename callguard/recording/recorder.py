@@ -23,7 +23,8 @@ from callguard.recording.recipients import digest_of
 from callguard.recording.spool import Spool
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import recording_events, recordings
-from callguard.tenants.tenant import Tenant, evidence_days
+from callguard.tenants.keeping import keeping_evidence
+from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -191,7 +192,7 @@ class Recorder:
         if paused:
             why = "its conversation is paused"
             event = RecordingEvent(recording_id, call_id, tenant.id, "paused", CALLGUARD, at, why)
-            rows.append(as_row(event, evidence_days(tenant)))
+            rows.append(as_row(event, keeping_evidence(tenant)))
         try:
             await self._journal.insert(*rows, timeout=self._durable_s)
         except NotDurableError as error:
@@ -273,7 +274,7 @@ def _read(connection: Connection, which: ColumnElement[bool]) -> list[OpenRecord
 
 
 def close_without_audio(
-    connection: Connection, recording_id: str, state: str, at: datetime, expires: datetime
+    connection: Connection, recording_id: str, state: str, at: datetime, expires: datetime | None
 ) -> bool:
     """Ends a recording that has no audio: ``empty`` or ``lost``. Its keys go at once. False where
     it was erased meanwhile."""

@@ -19,6 +19,7 @@ from callguard.recording.store.objects import ObjectStore
 from callguard.retention.holds import HeldError, holds_on
 from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger
 from callguard.retention.purge import end_erasures
+from callguard.retention.schedule import Keep
 from callguard.storage.schema import audit, erasures, purges, recording_events, recordings
 
 
@@ -104,12 +105,12 @@ async def erase_recording(
     clock: Clock,
     recording_id: str,
     *,
-    days: int,
+    keep: Keep,
     actor: str,
     reason: str,
 ) -> ErasureCertificate:
-    """Erases it, whatever state it is in, whether or not a service runs. ``days`` is how long it is
-    kept that it was. Erasing it again finishes what was cut off, or says that it is gone.
+    """Erases it, whatever state it is in, whether or not a service runs. ``keep`` is until when
+    it is kept that it was. Erasing it again finishes what was cut off, or says that it is gone.
 
     Raises RecordingError where there is none, HeldError, LedgerError; SpoolError and
     ObjectStoreError where nobody can open it any more but something of it is still there.
@@ -131,7 +132,7 @@ async def erase_recording(
         if any(erasure.key == (RECORDING, recording_id) for erasure in new):
             row = {"id": certificate_id, "started_at": at, "certificate": certificate}
             connection.execute(insert(purges).values(row))
-        sequence = _note(connection, found, recording_id, at, actor, reason, days)
+        sequence = _note(connection, found, recording_id, at, actor, reason, keep)
 
     chosen = await erase_for_good(write, ledger, choose, then)
     if not chosen and found.done_at is not None:
@@ -186,12 +187,12 @@ def _note(
     at: datetime,
     actor: str,
     reason: str,
-    days: int,
+    keep: Keep,
 ) -> int:
     """Who erased it and why; the sequence of the entry in the audit log."""
     if found.call is not None and found.tenant is not None:
         event = RecordingEvent(recording_id, found.call, found.tenant, "erased", actor, at, reason)
-        connection.execute(insert(recording_events).values(**as_row(event, days).values))
+        connection.execute(insert(recording_events).values(**as_row(event, keep).values))
     details = {"reason": reason, "sha256": found.sha256, "bytes": found.bytes}
     target = f"recording:{recording_id}"
     append(connection, Entry(at, actor, "recording.erase", target, found.tenant, details))

@@ -22,6 +22,7 @@ from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording.erasure import Write, erase_for_good, objects_of, of_recordings
 from callguard.recording.store.objects import ObjectStore
+from callguard.retention.further import Due
 from callguard.retention.holds import is_held
 from callguard.retention.ledger import DELIVERED, RECORDING, Erasure, ErasureLedger
 from callguard.storage.schema import (
@@ -63,26 +64,6 @@ TABLES: dict[str, Table] = {
     "opt_out_claim": opt_out_claims,
 }
 """The tables of the data classes; each has ``tenant_id`` and ``expires_at``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What has expired of one class and tenant. ``bytes`` is of sealed audio."""
-
-    data_class: str
-    tenant: str | None
-    count: int
-    oldest: datetime
-    bytes: int
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "class": self.data_class,
-            "tenant": self.tenant,
-            "count": self.count,
-            "oldest": self.oldest.isoformat(),
-            "bytes": self.bytes,
-        }
 
 
 def due(connection: Connection, now: datetime) -> list[Due]:

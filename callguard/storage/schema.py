@@ -54,6 +54,7 @@ tenants = Table(
     Column("settings", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("ends_at", Instant),
 )
 
 tenant_numbers = Table(
@@ -100,7 +101,9 @@ tenant_retention = Table(
     metadata,
     Column("tenant_id", String(63), ForeignKey("tenants.id"), primary_key=True),
     Column("data_class", String(32), primary_key=True),
-    Column("days", Integer, nullable=False),
+    Column("span", String(16)),
+    Column("anonymise", Boolean, nullable=False, server_default="0"),
+    Column("at_end", JSON(none_as_null=True)),
 )
 
 tenant_rules = Table(
@@ -270,6 +273,11 @@ contacts = Table(
     Column("subject", String(SUBJECT), primary_key=True),
     Column("known", JSON, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("id", String(36)),
+    Column("origin", String(8), nullable=False, server_default="manual"),
+    Column("exchanged_at", Instant),
+    Column("expires_at", Instant),
+    Index(None, "expires_at"),
     sqlite_with_rowid=False,
 )
 
@@ -353,6 +361,9 @@ holds = Table(
     _tenant(nullable=True),
     Column("subject", String(SUBJECT)),
     Column("call_id", String(36)),
+    Column("case_id", String(63)),
+    Column("from_at", Instant),
+    Column("to_at", Instant),
     Column("reason", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("at", Instant, nullable=False),
@@ -401,9 +412,19 @@ call_records = Table(
     Column("disposition", String(16), nullable=False),
     Column("userfield", Text, nullable=False),
     Column("source", String(8), nullable=False),
+    Column("direction", String(8)),
+    Column("purpose", String(16)),
+    Column("campaign", Text),
+    Column("agent", Text),
+    Column("subject", String(SUBJECT)),
+    Column("own_number", String(80)),
+    Column("routed_to", Text),
+    Column("cause", Integer),
+    Column("account_code", String(80)),
     Column("expires_at", Instant),
     UniqueConstraint("pbx", "uniqueid", "sequence"),
     Index(None, "call_id"),
+    Index(None, "tenant_id", "ended_at"),
     Index(None, "expires_at"),
 )
 
@@ -413,6 +434,7 @@ cdr_cursors = Table(
     Column("pbx", String(63), primary_key=True),
     Column("inode", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
+    Column("head", String(64)),
 )
 
 audit = Table(
@@ -456,7 +478,107 @@ purges = Table(
     "purges",
     metadata,
     Column("id", String(36), primary_key=True),
+    Column("kind", String(12), nullable=False, server_default="purge"),
+    Column("tenant", String(63)),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant),
     Column("certificate", JSON, nullable=False),
+)
+
+call_statistics = Table(
+    "call_statistics",
+    metadata,
+    Column("tenant_id", String(63), ForeignKey("tenants.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("direction", String(8), primary_key=True),
+    Column("purpose", String(16), primary_key=True),
+    Column("campaign", String(128), primary_key=True),
+    Column("disposition", String(16), primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Column("billed_s", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _tenant(nullable=True),
+    Column("kind", String(16), nullable=False),
+    Column("format", String(8), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("asked", JSON, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("file", Text),
+    Column("rows", BigInteger),
+    Column("bytes", BigInteger),
+    Column("sha256", String(64)),
+    Column("reason", Text),
+    Column("expires_at", Instant),
+    Index(None, "expires_at"),
+)
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _tenant(),
+    Column("data_class", String(32), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("header", LargeBinary),
+    Column("payload", String(120)),
+    Column("sealed_bytes", BigInteger),
+    Column("payload_sha256", String(64)),
+    Column("at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Index(None, "expires_at"),
+)
+
+terminations = Table(
+    "terminations",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _tenant(),
+    Column("ends_at", Instant, nullable=False),
+    Column("choice", String(8), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("finished_at", Instant),
+    Column("certificate", JSON(none_as_null=True)),
+    Index(None, "state"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(120), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+clock_marks = Table(
+    "clock_marks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seen_at", Instant, nullable=False),
+    Column("fault", Text),
+    Column("fault_at", Instant),
+    Column("confirmed_at", Instant),
+    Column("confirmed_by", Text),
+)
+
+audit_beginning = Table(
+    "audit_beginning",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
 )

@@ -1,12 +1,15 @@
 """All tenants in memory, so that a call is placed with its tenant without asking the database."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, func, select
 
+from callguard.policy.limits import RetentionLimit
 from callguard.policy.overrides import Override
+from callguard.policy.span import Span
 from callguard.storage.schema import (
     tenant_endpoints,
     tenant_keys,
@@ -16,6 +19,7 @@ from callguard.storage.schema import (
     tenant_rules,
     tenants,
 )
+from callguard.tenants.keeping import concerning
 from callguard.tenants.rules import as_override
 from callguard.tenants.tenant import Tenant, TenantSettings
 
@@ -32,7 +36,9 @@ class _Image:
 class TenantDirectory:
     """A read-mostly image of the tenants; ``refresh`` makes it follow the database."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Iterable[RetentionLimit] = ()) -> None:
+        """``limits`` are the law's demands on how long records are kept, of every pack."""
+        self._limits = tuple(limits)
         self._image = _Image((), {}, {}, {})
 
     @property
@@ -65,13 +71,15 @@ class TenantDirectory:
         """Reads the tenants anew if any was changed since the last time."""
         stamp = tuple(connection.execute(_STAMP).one())
         if stamp != self._image.stamp:
-            self._image = _load(connection, stamp)
+            self._image = _load(connection, stamp, self._limits)
 
 
 _STAMP = select(func.count(), func.max(tenants.c.updated_at)).select_from(tenants)
 
 
-def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
+def _load(
+    connection: Connection, stamp: tuple[object, ...], limits: tuple[RetentionLimit, ...]
+) -> _Image:
     recipients: dict[str, list[str]] = defaultdict(list)
     newest = (
         select(tenant_keys.c.tenant_id, func.max(tenant_keys.c.version).label("version"))
@@ -88,9 +96,10 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
     outside = select(tenant_recipients.c.tenant_id, tenant_recipients.c.recipient)
     for tenant_id, recipient in connection.execute(outside.order_by(tenant_recipients.c.id)):
         recipients[tenant_id].append(recipient)
-    retention: dict[str, dict[str, int]] = defaultdict(dict)
+    retention: dict[str, dict[str, Span]] = defaultdict(dict)
     for row in connection.execute(select(tenant_retention)):
-        retention[row.tenant_id][row.data_class] = row.days
+        if row.span is not None:
+            retention[row.tenant_id][row.data_class] = Span.parse(row.span)
     overrides: dict[str, list[Override]] = defaultdict(list)
     for row in connection.execute(select(tenant_rules).order_by(tenant_rules.c.rule)):
         overrides[row.tenant_id].append(as_override(row.rule, row.change, row.reason))
@@ -108,6 +117,8 @@ def _load(connection: Connection, stamp: tuple[object, ...]) -> _Image:
             recipients=(*_own(settings, own_keys.get(row.id)), *recipients[row.id]),
             retention=dict(retention[row.id]),
             overrides=tuple(overrides[row.id]),
+            limits=concerning(limits, settings.home_region, operator=settings.licensed_operator),
+            ended_at=row.ends_at,
         )
     numbers = {row.number: row.tenant_id for row in connection.execute(select(tenant_numbers))}
     endpoints = {

@@ -9,6 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from callguard.audit.log import Entry, append
 from callguard.policy.numbers import mask, parse_number
+from callguard.policy.span import Span
+from callguard.retention.classes import SETTABLE
 from callguard.storage.schema import (
     tenant_endpoints,
     tenant_keys,
@@ -19,12 +21,14 @@ from callguard.storage.schema import (
 )
 from callguard.tenants.present import check_present
 from callguard.tenants.tenant import (
-    RETENTION_CLASSES,
     TenantError,
     TenantSettings,
     check_id,
     check_settings,
 )
+
+LONGEST = Span(months=100 * 12)
+"""No tenant keeps a record longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +170,16 @@ def _unnamed(values: dict[str, object]) -> dict[str, object]:
 
 
 def set_retention(
-    connection: Connection, tenant_id: str, data_class: str, days: int, *, at: datetime, actor: str
+    connection: Connection, tenant_id: str, data_class: str, span: Span, *, at: datetime, actor: str
 ) -> None:
-    """Sets how many days a tenant's records of a class are kept, for records to come.
+    """Sets how long a tenant's records of a class are kept, for records to come.
 
     Raises TenantError.
     """
-    if data_class not in RETENTION_CLASSES:
-        known = ", ".join(RETENTION_CLASSES)
-        raise TenantError(f"{data_class!r} is no data class; known: {known}")
-    if not 0 <= days <= 36_525:
-        raise TenantError(f"{days} days is not between 0 and 36525")
+    if data_class not in SETTABLE:
+        raise TenantError(f"{data_class!r} is no data class; known: {', '.join(SETTABLE)}")
+    if span.may_exceed(LONGEST):
+        raise TenantError(f"{span} is longer than {LONGEST}")
     touched = connection.execute(
         update(tenants)
         .where(tenants.c.id == tenant_id)
@@ -189,7 +192,7 @@ def set_retention(
     )
     connection.execute(delete(tenant_retention).where(where))
     connection.execute(
-        insert(tenant_retention).values(tenant_id=tenant_id, data_class=data_class, days=days)
+        insert(tenant_retention).values(tenant_id=tenant_id, data_class=data_class, span=str(span))
     )
-    details = {"class": data_class, "days": days}
+    details = {"class": data_class, "span": str(span)}
     append(connection, Entry(at, actor, "tenant.retention", tenant_id, tenant_id, details))

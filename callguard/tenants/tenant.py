@@ -1,24 +1,21 @@
 """What a tenant is and has chosen."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from typing import Annotated, Literal, Self
+from zoneinfo import available_timezones
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from callguard.policy.facts import Purpose
+from callguard.policy.limits import RetentionLimit
 from callguard.policy.overrides import Override
+from callguard.policy.span import Span
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-
-RETENTION_CLASSES = ("call_record", "verdict", "attempt", "consent", "recording")
-DEFAULT_DAYS = 365
-LONGEST_CALL = timedelta(days=2)
-"""A call lives no longer: how much sooner than its recording ends somebody may have agreed to it,
-and after a restart, how long ago whoever counts as told was told."""
-
 
 RecordingFormat = Literal["pcm-8000-1", "pcm-8000-2", "pcm-16000-1", "ulaw-8000-1", "alaw-8000-1"]
 Digit = Annotated[str, Field(pattern=r"^[0-9]$")]
@@ -55,6 +52,9 @@ class TenantSettings(BaseModel):
     ``own_key`` is whether callguard's own identity of the tenant opens its recordings, beside the
     outside recipients. ``recording_format`` is how recordings to come are coded: samples, a second
     and channels; with two of these whoever is recorded is on the left, whom they hear on the right.
+
+    ``licensed_operator`` is whether the law takes it for an operator of telephone networks, which
+    has duties of its own to keep records. ``time_zone`` (IANA) is where its days are counted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,12 +84,21 @@ class TenantSettings(BaseModel):
     agent_codes: tuple[AgentCode, ...] = ("pause", "resume", "stop", "withdraw", "optout")
     subject_codes: tuple[SubjectCode, ...] = ("stop", "withdraw", "optout")
     beep_s: Annotated[int, Field(ge=5, le=120)] = 15
+    licensed_operator: bool = False
+    time_zone: str = "UTC"
 
     @field_validator("home_region")
     @classmethod
     def _region(cls, value: str) -> str:
         if value not in SUPPORTED_REGIONS:
             raise ValueError(f"{value!r} is not a region of the telephone numbering plans")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no time zone such as Europe/Paris")
         return value
 
     @model_validator(mode="after")
@@ -101,30 +110,18 @@ class TenantSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant as the gate knows it. ``retention`` is days by data class; ``overrides`` are its
-    own values for rules, by the rule's id."""
+    """A tenant as the gate knows it. ``retention`` is how long it chose to keep its records, by
+    data class; ``limits`` what the law says of that; ``overrides`` are its own values for rules,
+    by the rule's id. ``ended_at`` is when its contract ended or will."""
 
     id: str
     name: str
     settings: TenantSettings
     recipients: tuple[str, ...]
-    retention: dict[str, int]
+    retention: Mapping[str, Span]
     overrides: tuple[Override, ...] = ()
-
-    def days(self, data_class: str) -> int:
-        """How many days a record of this class is kept."""
-        return self.retention.get(data_class, DEFAULT_DAYS)
-
-
-def days_kept(tenant: Tenant | None, data_class: str) -> int:
-    """How many days a record of this class is kept, also where its tenant is not known."""
-    return tenant.days(data_class) if tenant else DEFAULT_DAYS
-
-
-def evidence_days(tenant: Tenant | None) -> int:
-    """How many days is kept why a call was recorded and what became of that: as consents are, but
-    never shorter than the recording, which is kept from its end on."""
-    return max(days_kept(tenant, "consent"), days_kept(tenant, "recording") + LONGEST_CALL.days)
+    limits: tuple[RetentionLimit, ...] = ()
+    ended_at: datetime | None = None
 
 
 def check_id(text: str) -> str:

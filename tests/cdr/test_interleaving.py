@@ -74,7 +74,7 @@ class World:
                 self.cursor = cursor_of(self.database)
             case "event" if self.next > 1:
                 record = from_event(dict(event(min(number, self.next - 1)).headers))
-                work = partial(keep, pbx="east", record=record, days=lambda _: 1)
+                work = partial(keep, pbx="east", record=record, tenants=lambda _: None)
                 await self.journal.write(work)
             case _:
                 pass

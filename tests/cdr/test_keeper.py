@@ -17,6 +17,7 @@ from callguard.cdr import keeper as keeper_module
 from callguard.cdr import tail
 from callguard.cdr.keeper import CallRecordKeeper
 from callguard.cdr.tail import Cursor, write_cursor
+from callguard.policy.span import Span
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import call_records, calls
@@ -306,7 +307,9 @@ async def test_records_of_a_call_are_kept_as_long_as_its_tenant_says(
 ) -> None:
     tenants = TenantDirectory()
     with database.writing() as connection:
-        set_retention(connection, tenant, "call_record", 30, at=clock.now(), actor="test")
+        set_retention(
+            connection, tenant, "call_record", Span(days=30), at=clock.now(), actor="test"
+        )
         tenants.refresh(connection)
         connection.execute(insert(calls).values(a_call(clock.now(), tenant)))
     append(file, *lines(1, 1))

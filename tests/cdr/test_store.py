@@ -7,20 +7,22 @@ from sqlalchemy import Row, insert, select
 
 from callguard.cdr.record import CallRecord, from_event, from_line
 from callguard.cdr.store import keep
+from callguard.policy.span import Span
 from callguard.storage.database import Database
 from callguard.storage.schema import call_records, calls
-from callguard.tenants.tenant import DEFAULT_DAYS
+from callguard.tenants.tenant import Tenant, TenantSettings
 from tests.cdr.lines import CALL_ID, a_call, at, event, line
 from tests.clock import HandClock
 
-DAYS: dict[str | None, int] = {None: DEFAULT_DAYS, "acme": 30}
+ACME = Tenant("acme", "Acme", TenantSettings(), (), {"call_record": Span(days=30)})
+TENANTS = {"acme": ACME}
 FILE = from_line(line())
 AMI = from_event(dict(event(Destination="from AMI").headers))
 
 
 def put(database: Database, *records: CallRecord, pbx: str = "east") -> list[bool]:
     with database.writing() as connection:
-        return [keep(connection, pbx, record, DAYS.__getitem__) for record in records]
+        return [keep(connection, pbx, record, TENANTS.get) for record in records]
 
 
 def rows(database: Database) -> list[Row[tuple[object, ...]]]:
@@ -67,7 +69,7 @@ def test_a_record_is_kept_as_long_as_the_tenant_of_its_call_says(
     assert (of_tenant.tenant_id, of_tenant.call_id) == (tenant, CALL_ID)
     assert of_tenant.expires_at == at(12.5) + timedelta(days=30)
     assert (of_nobody.tenant_id, of_nobody.call_id) == (None, None)
-    assert of_nobody.expires_at == at(12.5) + timedelta(days=DEFAULT_DAYS)
+    assert of_nobody.expires_at == at(12.5) + timedelta(days=365)
 
 
 def test_the_latest_end_a_record_may_have_can_be_kept(database: Database) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from callguard.consent.given import About, withdraw
+from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from tests.cli.conftest import CommandLine
 
@@ -174,7 +175,7 @@ def test_what_was_withdrawn_before_the_clock_was_set_back_is_withdrawn(acme: Com
     later = datetime.now(UTC) + timedelta(days=1)
     with database.writing() as connection:
         about = About("acme", ANN, "marketing")
-        withdraw(connection, about, reason="a letter", at=later, actor="cli:ann", days=9)
+        withdraw(connection, about, reason="a letter", at=later, actor="cli:ann", keep=for_days(9))
     database.close()
     assert now(acme) == [("marketing", "withdrawn")]
 

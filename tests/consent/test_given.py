@@ -14,6 +14,7 @@ from callguard.consent.given import About, ConsentError
 from callguard.contacts.contact import ContactError
 from callguard.contacts.store import read
 from callguard.policy.facts import GivenConsent
+from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, consents, contacts
 from tests.clock import HandClock
@@ -54,13 +55,18 @@ class Ledger:
                 until=until,
                 at=self.clock.now(),
                 actor="cli:ann",
-                days=30,
+                keep=for_days(30),
             )
 
     def withdraw(self, about: About = ABOUT, *, reason: str = "by letter") -> str:
         with self.database.writing() as connection:
             return given.withdraw(
-                connection, about, reason=reason, at=self.clock.now(), actor="cli:ann", days=30
+                connection,
+                about,
+                reason=reason,
+                at=self.clock.now(),
+                actor="cli:ann",
+                keep=for_days(30),
             )
 
     def rows(self) -> list[dict[str, object]]:

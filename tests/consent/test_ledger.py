@@ -14,6 +14,7 @@ from callguard.consent.notice import NOT_PLAYED, Played
 from callguard.consent.prompts import Prompt
 from callguard.consent.states import ConsentState
 from callguard.contacts.store import read
+from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import consents
@@ -91,7 +92,7 @@ def test_a_yes_that_is_remembered_is_a_consent_of_its_own_with_the_call_as_proof
     database: Database, tenant: str
 ) -> None:
     with database.writing() as connection:
-        enter_remembered(connection, YES, days=90, kept_days=10)
+        enter_remembered(connection, YES, days=90, keep=for_days(10))
         rows = {row.call_id: row for row in connection.execute(select(consents))}
         contact = read(connection, "acme", SUBJECT)
     here, further = rows[YES.call_id], rows[None]
@@ -111,10 +112,12 @@ def test_a_yes_that_is_remembered_is_a_consent_of_its_own_with_the_call_as_proof
 def test_a_yes_that_cannot_be_remembered_enters_nothing(database: Database, tenant: str) -> None:
     about = About("acme", SUBJECT, "recording")
     with database.writing() as connection:
-        record(connection, about, proof="a form", granted_at=NOON, at=NOON, actor="x", days=9)
-        withdraw(connection, about, reason="told us", at=NOON + HOUR, actor="x", days=9)
+        record(
+            connection, about, proof="a form", granted_at=NOON, at=NOON, actor="x", keep=for_days(9)
+        )
+        withdraw(connection, about, reason="told us", at=NOON + HOUR, actor="x", keep=for_days(9))
     with pytest.raises(ConsentError, match="withdrawn"), database.writing() as connection:
-        enter_remembered(connection, YES, days=90, kept_days=10)
+        enter_remembered(connection, YES, days=90, keep=for_days(10))
     with database.reading() as connection:
         assert connection.execute(select(consents).where(consents.c.id == "1")).all() == []
 
@@ -124,13 +127,13 @@ def test_the_evidence_of_a_consent_is_its_row_as_long_as_it_stands(
 ) -> None:
     about = About("acme", SUBJECT, "recording")
     find = partial(evidence_of, tenant="acme", subject=SUBJECT)
-    enter = partial(record, about=about, proof="a form", actor="x", days=9)
+    enter = partial(record, about=about, proof="a form", actor="x", keep=for_days(9))
     with database.writing() as connection:
         none_yet = find(connection, at=NOON)
         first = enter(connection, granted_at=NOON, until=NOON + DAY, at=NOON)
         at_once, later = find(connection, at=NOON), find(connection, at=NOON + DAY)
         elsewhere = evidence_of(connection, "acme", "+442079460001", NOON)
-        withdraw(connection, about, reason="told us", at=NOON + HOUR, actor="x", days=9)
+        withdraw(connection, about, reason="told us", at=NOON + HOUR, actor="x", keep=for_days(9))
         withdrawn = find(connection, at=NOON + 2 * HOUR)
         again = enter(connection, granted_at=NOON + 2 * HOUR, at=NOON + 2 * HOUR)
         renewed = find(connection, at=NOON + 3 * DAY)
@@ -141,7 +144,7 @@ def test_the_evidence_of_a_consent_is_its_row_as_long_as_it_stands(
             granted_at=NOON + 3 * HOUR,
             at=NOON + 3 * HOUR,
             actor="x",
-            days=9,
+            keep=for_days(9),
         )
         unmoved = find(connection, at=NOON + 3 * DAY)
     assert none_yet is later is elsewhere is withdrawn is None
@@ -158,7 +161,9 @@ def test_of_several_consents_the_one_that_stands_longest_is_the_evidence(
     with database.writing() as connection:
         for days in (2, 9, 1, None):
             until = None if days is None else NOON + days * DAY
-            enter = partial(record, proof="a form", actor="x", days=9, granted_at=NOON, at=NOON)
+            enter = partial(
+                record, proof="a form", actor="x", keep=for_days(9), granted_at=NOON, at=NOON
+            )
             enter(connection, about, until=until)
             evidence = evidence_of(connection, "acme", SUBJECT, NOON)
             assert evidence is not None

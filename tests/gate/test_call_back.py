@@ -11,6 +11,7 @@ from sqlalchemy import update
 from callguard.gate.call_back import CALLS, GIVEN_UP
 from callguard.gate.knowledge import Knowledge
 from callguard.optout.claims import LEFT_ALONE
+from callguard.policy.span import Span
 from callguard.storage.schema import attempts, calls, opt_out_claims
 from callguard.tenants.store import set_retention
 from tests.gate.forged import ask
@@ -145,7 +146,7 @@ async def test_no_retention_makes_a_refusal_forgotten_too_soon(tmp_path: Path) -
         home = House(service, pbx, tmp_path, None)  # type: ignore[arg-type]
         with service.database.writing() as connection:
             at = service.gate.clock.now()
-            set_retention(connection, "acme", "consent", 0, at=at, actor="test")
+            set_retention(connection, "acme", "consent", Span(days=0), at=at, actor="test")
         await asyncio.sleep(1)
         await types_number(pbx)
         await confirms(await pbx.calls_back(OTHER), "2")

@@ -9,6 +9,7 @@ from callguard.consent.given import About, record
 from callguard.consent.prompts import PromptLibrary
 from callguard.contacts.store import read
 from callguard.gate.feature import BEEP, FAILURE_BEEP
+from callguard.retention.schedule import for_days
 from callguard.storage.schema import calls, consents, opt_outs, recordings
 from tests.gate.conversations import ELSE, trunk_house
 from tests.gate.forged import ask
@@ -324,7 +325,15 @@ async def test_whoever_is_passed_on_to_past_the_gate_speaks_for_nobody_else(
         at = current_clock().now()
         about = About("acme", PARTY, "recording")
         with home.service.database.writing() as connection:
-            record(connection, about, proof="form", granted_at=at, at=at, actor="test", days=30)
+            record(
+                connection,
+                about,
+                proof="form",
+                granted_at=at,
+                at=at,
+                actor="test",
+                keep=for_days(30),
+            )
         call = await home_talking(home)
         await call.blind_transfer("agent", to=ELSE, context="unguarded")
         third = await home.pbx.leg(ELSE)

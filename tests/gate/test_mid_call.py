@@ -17,6 +17,7 @@ from callguard.gate.callbook import Call as Decided
 from callguard.gate.mid_call import Now, Outcome, Result, act
 from callguard.gate.mid_call_rules import Action, Who
 from callguard.recording.recorder import OpenRecording
+from callguard.retention.schedule import for_days
 from callguard.storage.schema import consents, erasures, opt_outs, recording_events, recordings
 from tests.gate.conversations import ELSE, recorded_call, trunk_house
 from tests.gate.line_calls import locked
@@ -180,7 +181,15 @@ async def test_withdrawing_erases_what_was_sealed_too_and_ends_the_standing_cons
         now = current_clock().now()
         about = About("acme", PARTY, "recording")
         with home.service.database.writing() as connection:
-            record(connection, about, proof="form", granted_at=now, at=now, actor="test", days=30)
+            record(
+                connection,
+                about,
+                proof="form",
+                granted_at=now,
+                at=now,
+                actor="test",
+                keep=for_days(30),
+            )
         call = await talking(home, direction)
         assert await acts(home, "stop", "page") == DONE_STOPPED
         await home.settled()
@@ -296,14 +305,14 @@ async def test_whoever_wants_silence_goes_before_whoever_resumes(
 ) -> None:
     async with conversing(tmp_path, "outbound") as (home, call):
         gate, decision, on_disk = home.service.gate, decided(home), asyncio.Event()
-        kept = home.service.recordings._log.keep
+        kept = home.service.recordings._log.keep_wish
 
         async def slowly(recording: OpenRecording, kind: Any, by: str) -> bool:
             if kind == "resumed":
                 await on_disk.wait()
             return await kept(recording, kind, by)
 
-        monkeypatch.setattr(home.service.recordings._log, "keep", slowly)
+        monkeypatch.setattr(home.service.recordings._log, "keep_wish", slowly)
         assert await acts(home, "pause", "page") == DONE_PAUSED
         resuming = asyncio.create_task(act(gate, decision, "resume", "page"))
         await asyncio.sleep(0.5)

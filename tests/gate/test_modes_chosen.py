@@ -15,6 +15,7 @@ from callguard.gate.policy import Policy
 from callguard.gate.recordings import CallRecordings
 from callguard.gate.told import Told
 from callguard.policy.packs import parse_pack
+from callguard.retention.schedule import for_days
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import consents
 from tests.gate.asked import Play, Step, agi_dies, chooses, hears, path, play, presses
@@ -56,7 +57,7 @@ def consenting(home: House, subject: str, days: int = 30) -> str:
             until=now + timedelta(days=days),
             at=now,
             actor="test",
-            days=9,
+            keep=for_days(9),
         )
     return f"consent:{row}"
 
@@ -65,7 +66,7 @@ def withdrawing(home: House, subject: str) -> None:
     about = About("acme", subject, "recording")
     now = current_clock().now()
     with home.service.database.writing() as connection:
-        withdraw(connection, about, reason="a letter", at=now, actor="test", days=9)
+        withdraw(connection, about, reason="a letter", at=now, actor="test", keep=for_days(9))
 
 
 @pytest.mark.parametrize("outbound", [True, False], ids=["outbound", "inbound"])

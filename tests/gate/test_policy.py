@@ -19,6 +19,7 @@ from callguard.policy.numbers import parse_number
 from callguard.policy.overrides import Override
 from callguard.policy.packs import parse_pack, shipped_packs
 from callguard.policy.place import place_of
+from callguard.policy.span import Span
 from callguard.storage.journal import NotDurableError
 from callguard.storage.schema import attempts, calls, campaign_days, contacts, tenants
 from callguard.tenants.rules import set_rule
@@ -307,7 +308,7 @@ async def test_no_retention_makes_an_attempt_forgotten_that_a_rule_still_counts(
         under(home, CAP.replace('"60s"', '"30d"'))
         with home.service.database.writing() as connection:
             now = current_clock().now()
-            set_retention(connection, "acme", "attempt", 0, at=now, actor="test")
+            set_retention(connection, "acme", "attempt", Span(days=0), at=now, actor="test")
         await asyncio.sleep(2 * REFRESH_S)
         assert await verdict(home) == "allow"
         (row,) = home.rows(attempts)

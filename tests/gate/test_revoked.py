@@ -13,6 +13,7 @@ from callguard.consent.given import About
 from callguard.consent.statement import recorded_with_consent
 from callguard.gate.told import read_told
 from callguard.ids import uuid7
+from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from callguard.storage.schema import calls, consents, recording_events
 from tests.clock import HandClock
@@ -31,7 +32,13 @@ def consent(home: House, subject: str, purpose: str = "recording") -> None:
     about = About("acme", subject, purpose)
     with home.service.database.writing() as connection:
         given.record(
-            connection, about, proof="form", granted_at=now, at=now, actor="cli:ann", days=9
+            connection,
+            about,
+            proof="form",
+            granted_at=now,
+            at=now,
+            actor="cli:ann",
+            keep=for_days(9),
         )
 
 
@@ -39,7 +46,7 @@ def withdraw(home: House, subject: str, purpose: str = "recording") -> None:
     about = About("acme", subject, purpose)
     now = current_clock().now()
     with home.service.database.writing() as connection:
-        given.withdraw(connection, about, reason="web", at=now, actor="cli:ann", days=9)
+        given.withdraw(connection, about, reason="web", at=now, actor="cli:ann", keep=for_days(9))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from callguard.consent.given import About, record
 from callguard.consent.statement import recorded_with_consent
 from callguard.gate.callbook import Call as KnownCall
 from callguard.gate.recordings import CallRecordings
+from callguard.retention.schedule import for_days
 from callguard.storage.schema import consents, recording_events, recordings
 from callguard.tenants.tenant import Tenant
 from tests.gate.asked import Play, chooses, hears, path, play, waits
@@ -158,7 +159,7 @@ async def test_a_consent_that_ends_during_the_call_ends_the_recording(tmp_path: 
                 until=until,
                 at=now,
                 actor="test",
-                days=9,
+                keep=for_days(9),
             )
         call = home.pbx.outbound(BERLIN, tenant="acme", purpose="service")
         await call.carrier_answers()

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from callguard.consent.given import About, record
 from callguard.policy.overrides import Override
 from callguard.policy.packs import shipped_packs
+from callguard.retention.schedule import for_days
 from callguard.storage.schema import tenant_recipients
 from callguard.tenants.rules import set_rule
 from callguard.tenants.store import NewTenant, add
@@ -144,7 +145,7 @@ def consent_before(guarded: GuardedPbx, tenant: int, number: str) -> str:
                 granted_at=now,
                 at=now,
                 actor="laboratory",
-                days=30,
+                keep=for_days(30),
             )
         )
     )

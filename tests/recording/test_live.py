@@ -24,6 +24,7 @@ from callguard.recording.store.folder import FolderWriter
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.wav import WavFormat
 from callguard.retention.ledger import ErasureLedger
+from callguard.retention.schedule import for_days
 from callguard.storage.schema import recording_events, recordings
 from callguard.tenants.store import NewTenant
 from callguard.tenants.tenant import TenantSettings
@@ -255,7 +256,7 @@ async def test_an_entry_that_went_with_an_ended_or_erased_recording_is_no_alarm(
     await house.sealer.live.round()
     house.sealer.ended(ended)
     house.spool.remove(ended.spool_name)
-    assert await eraser(house).erase(erased, by="subject", days=30)
+    assert await eraser(house).erase(erased, by="subject", keep=for_days(30))
     await house.sealer.live.round()
     assert house.recorder.faults == {}
 
@@ -455,7 +456,7 @@ async def test_one_that_is_erased_while_it_runs_leaves_nothing_behind(
     live, loop = house.sealer.live, asyncio.get_running_loop()
 
     async def erase() -> None:
-        assert await eraser(house).erase(opened, by="subject", days=30)
+        assert await eraser(house).erase(opened, by="subject", keep=for_days(30))
 
     if when == "before its part":
         open_part = Part.open
@@ -486,7 +487,7 @@ async def test_a_copy_of_a_last_chunk_goes_with_an_erased_recording(house: House
     opened = await house.recorded(AUDIO)
     await house.sealer.live.round()
     house.store.put(ending_name(opened.id), [b"sealed"])
-    assert await eraser(house).erase(opened, by="subject", days=30)
+    assert await eraser(house).erase(opened, by="subject", keep=for_days(30))
     house.sealer.ended(opened)
     await drain(house)
     assert list(house.store.names()) == []

@@ -12,6 +12,7 @@ from callguard.recording.events import Kind, RecordingEvent, as_row
 from callguard.recording.keys import KeyStoreError, unwrap_file_key
 from callguard.recording.recorder import OpenRecording, Recorder, read_open
 from callguard.recording.spool import Spool
+from callguard.retention.schedule import for_days
 from callguard.storage.schema import recording_events, recordings
 from callguard.tenants.store import NewTenant
 from callguard.tenants.tenant import TenantSettings
@@ -192,7 +193,7 @@ async def test_what_somebody_wished_is_taken_up_by_the_next_process(house: House
         for kind in kinds:
             house.clock.advance(1)
             told = RecordingEvent(opened.id, CALL_ID, "acme", kind, "agent", house.clock.now())
-            await house.journal.insert(as_row(told, 30))
+            await house.journal.insert(as_row(told, for_days(30)))
     house.restart()
     assert [n for n, id_ in ids.items() if house.recorder.is_paused(id_)] == ["paused"]
     assert list(house.recorder.to_stop) == [ids["stopped"]]

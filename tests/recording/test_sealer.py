@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, Row, func, select
 
 from callguard.audit.log import first_broken
+from callguard.policy.span import Span
 from callguard.recording import sealer as sealer_module
 from callguard.recording.erasure import Eraser
 from callguard.recording.keys import identity_context
@@ -21,10 +22,11 @@ from callguard.recording.store.folder import FolderWriter
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.wav import WavFormat
 from callguard.retention.ledger import ErasureLedger
+from callguard.retention.schedule import for_days
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import audit, recordings, tenant_keys, tenant_retention
 from callguard.tenants.store import NewTenant, set_retention
-from callguard.tenants.tenant import DEFAULT_DAYS, TenantSettings
+from callguard.tenants.tenant import TenantSettings
 from tests.recording.conftest import MASTER, House, own_key
 from tests.recording.reading import plain_of, sealed_row
 
@@ -213,7 +215,7 @@ async def test_a_recording_without_audio_is_closed_and_has_a_date(
     await drain(house)
     row = row_of(house, opened.id)
     assert (row.state, row.header, row.wrapped_file_key) == (state, None, None)
-    assert row.expires_at == house.clock.now() + timedelta(days=DEFAULT_DAYS)
+    assert row.expires_at == house.clock.now() + timedelta(days=365)
     assert house.plaintext() == []
     assert house.recorder.in_progress() == ()
 
@@ -222,9 +224,11 @@ async def test_the_tenants_retention_dates_the_recording(house: House) -> None:
     opened = await house.recorded(AUDIO)
     other = await house.recorded(AUDIO)
     with house.database.writing() as connection:
-        set_retention(connection, "acme", "recording", 7, at=house.clock.now(), actor="test")
+        set_retention(
+            connection, "acme", "recording", Span(days=7), at=house.clock.now(), actor="test"
+        )
         house.tenants.refresh(connection)
-        assert connection.execute(select(tenant_retention)).one().days == 7
+        assert connection.execute(select(tenant_retention)).one().span == "7d"
     house.clock.advance(60)
     house.sealer.ended(opened)
     await drain(house)
@@ -366,7 +370,7 @@ async def test_one_that_is_erased_while_it_is_sealed_is_no_failure(
         def erased() -> None:
             if when == "after":
                 commit()
-            erasing = eraser.erase(opened, by="api", days=30)
+            erasing = eraser.erase(opened, by="api", keep=for_days(30))
             assert asyncio.run_coroutine_threadsafe(erasing, loop).result(5)
             if when == "before":
                 commit()

@@ -17,6 +17,7 @@ from callguard.retention.erase import ErasureCertificate, erase_recording, recor
 from callguard.retention.holds import HeldError
 from callguard.retention.ledger import LedgerError
 from callguard.retention.purge import purge
+from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, erasures, purges, recording_events, recordings
 from tests.clock import HandClock
@@ -68,7 +69,7 @@ class Office:
             self.store,
             self.clock,
             name,
-            days=30,
+            keep=for_days(30),
             actor="cli:ann",
             reason="asked for",
         )

@@ -20,6 +20,7 @@ from callguard.retention import purge as purge_module
 from callguard.retention.erase import erase_recording
 from callguard.retention.forgetting import forget_again, verify
 from callguard.retention.purge import finish_erasures, purge
+from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from callguard.storage.schema import erasures, recordings
 from tests.clock import HandClock
@@ -102,7 +103,7 @@ def child(folder: Path, what: str, steps: int, told: int) -> None:
         ids = list(connection.execute(select(recordings.c.id).order_by(recordings.c.id)).scalars())
     for one in ids:
         erasing = erase_recording(
-            write, ledger, spool, store, clock, one, days=30, actor="test", reason="asked"
+            write, ledger, spool, store, clock, one, keep=for_days(30), actor="test", reason="asked"
         )
         asyncio.run(erasing)
         os.write(told, f"{one}\n".encode())

@@ -1,7 +1,7 @@
 """The purge takes all that has expired and nothing else, and says what it took."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,6 @@ from callguard.recording.playback.reading import RecordingError, listed
 from callguard.recording.store.folder import FolderStore
 from callguard.retention import purge as purge_module
 from callguard.retention.purge import Due, due, purge
-from callguard.retention.schedule import expires_at
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import audit, erasures, purges, recordings
@@ -227,10 +226,3 @@ async def test_a_tombstone_holds_no_more_than_the_names(
         row = connection.execute(select(erasures)).one()
     assert (row.data_class, row.object_id, row.payload) == ("recording", name, name)
     assert (row.at, row.done_at) == (clock.now(), clock.now())
-
-
-def test_a_day_is_24_hours(clock: HandClock) -> None:
-    assert expires_at(clock.now(), 0) == clock.now()
-    assert expires_at(clock.now(), 365) - clock.now() == timedelta(hours=24 * 365)
-    # "For ever", as a form writes it.
-    assert expires_at(datetime(9999, 12, 31, tzinfo=UTC), 365) == datetime.max.replace(tzinfo=UTC)

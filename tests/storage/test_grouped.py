@@ -106,7 +106,7 @@ async def test_who_reads_on_the_event_loop_sees_what_was_committed_since(
     reads = GroupedReads(database, inline=database.reader())
     assert await reads.ask(count) == 0
     with database.writing() as connection:
-        connection.execute(text("INSERT INTO cdr_cursors VALUES ('a', 1, 1)"))
+        connection.execute(text("INSERT INTO cdr_cursors VALUES ('a', 1, 1, NULL)"))
     assert await reads.ask(count) == 1
 
 
@@ -114,7 +114,7 @@ async def test_who_reads_on_the_event_loop_holds_back_no_checkpoint(database: Da
     reads = GroupedReads(database, inline=database.reader())
     assert await reads.ask(two) == 2
     with database.writing() as connection:
-        connection.execute(text("INSERT INTO cdr_cursors VALUES ('a', 1, 1)"))
+        connection.execute(text("INSERT INTO cdr_cursors VALUES ('a', 1, 1, NULL)"))
     with database.engine.connect() as connection:
         busy, logged, moved = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
     assert (busy, logged, moved) == (0, 0, 0)

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from callguard.policy.span import Span
 from callguard.storage.database import Database
 from callguard.storage.schema import tenant_keys, tenants
 from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.keeping import span_of
 from callguard.tenants.store import NewTenant, OwnKey, add, set_retention
-from callguard.tenants.tenant import DEFAULT_DAYS, TenantSettings
+from callguard.tenants.tenant import TenantSettings
 from tests.clock import HandClock
 from tests.databases import add_tenant
 
@@ -24,15 +26,20 @@ def refresh(directory: TenantDirectory, database: Database) -> None:
         directory.refresh(connection)
 
 
+DEFAULT_DAYS = 365
+
+
 def set_days(database: Database, clock: HandClock, days: int, tenant: str = "acme") -> None:
     with database.writing() as connection:
-        set_retention(connection, tenant, "consent", days, at=clock.now(), actor="test")
+        set_retention(connection, tenant, "consent", Span(days=days), at=clock.now(), actor="test")
 
 
 def days(directory: TenantDirectory, tenant: str = "acme") -> int:
     found = directory.get(tenant)
     assert found is not None
-    return found.days("consent")
+    span = span_of(found, "consent")
+    assert span is not None
+    return span.days or DEFAULT_DAYS
 
 
 def test_an_empty_database_has_no_tenants(directory: TenantDirectory, database: Database) -> None:

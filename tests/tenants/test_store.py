@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from callguard.audit.log import first_broken
+from callguard.policy.span import Span
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, metadata, tenant_retention
 from callguard.tenants.store import NewTenant, OwnKey, add, set_retention
@@ -73,26 +74,26 @@ def test_what_is_added_is_in_the_audit_log_without_its_name(
         assert first_broken(connection) is None
 
 
-@pytest.mark.parametrize("days", [0, 1, 36_525])
+@pytest.mark.parametrize("days", [0, 1, 36_524])
 def test_retention_is_set_and_set_again(
     database: Database, clock: HandClock, tenant: str, days: int
 ) -> None:
-    for number in (7, days, days):
+    for span in (Span(days=7), Span(days=days), Span(days=days)):
         with database.writing() as connection:
-            set_retention(connection, tenant, "recording", number, at=clock.now(), actor="test")
+            set_retention(connection, tenant, "recording", span, at=clock.now(), actor="test")
     with database.reading() as connection:
         kept = connection.execute(select(tenant_retention)).all()
-        assert [(r.tenant_id, r.data_class, r.days) for r in kept] == [(tenant, "recording", days)]
+        found = [(r.tenant_id, r.data_class, r.span) for r in kept]
+        assert found == [(tenant, "recording", f"{days}d")]
         assert first_broken(connection) is None
 
 
 @pytest.mark.parametrize(
-    ("name", "data_class", "days", "reason"),
+    ("name", "data_class", "span", "reason"),
     [
-        ("acme", "wishes", 1, "is no data class"),
-        ("acme", "recording", -1, "is not between"),
-        ("acme", "recording", 36_526, "is not between"),
-        ("nobody", "recording", 1, "there is no tenant nobody"),
+        ("acme", "wishes", Span(days=1), "is no data class"),
+        ("acme", "recording", Span(months=1_200, days=1), "is longer than 100y"),
+        ("nobody", "recording", Span(days=1), "there is no tenant nobody"),
     ],
 )
 def test_retention_that_is_refused_changes_nothing(
@@ -101,12 +102,12 @@ def test_retention_that_is_refused_changes_nothing(
     tenant: str,
     name: str,
     data_class: str,
-    days: int,
+    span: Span,
     reason: str,
 ) -> None:
     before = rows(database)
     with pytest.raises(TenantError, match=reason), database.writing() as connection:
-        set_retention(connection, name, data_class, days, at=clock.now(), actor="test")
+        set_retention(connection, name, data_class, span, at=clock.now(), actor="test")
     assert rows(database) == before
 
 

@@ -28,12 +28,11 @@ from callguard.recording.delivery.resting import Rests
 from callguard.recording.delivery.turns import Turns
 from callguard.recording.store.objects import ObjectStore
 from callguard.retention.ledger import LedgerError
-from callguard.retention.schedule import expires_at
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.tenant import evidence_days
+from callguard.tenants.keeping import keeping_evidence
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -169,8 +168,8 @@ class Courier:
         if all_of_it:
             self._looked_at_all = at
 
-    def _expires(self, new: New, now: datetime) -> datetime:
-        return expires_at(now, evidence_days(self._tenants.get(new.tenant)))
+    def _expires(self, new: New, now: datetime) -> datetime | None:
+        return keeping_evidence(self._tenants.get(new.tenant))(now)
 
     async def _begin_some(self) -> None:
         now = self._clock.now()

@@ -123,7 +123,7 @@ def find_new(connection: Connection, now: datetime, since: datetime | None) -> l
 
 
 def enter(
-    connection: Connection, new: Collection[New], now: datetime, expires: dict[str, datetime]
+    connection: Connection, new: Collection[New], now: datetime, expires: dict[str, datetime | None]
 ) -> int:
     """Makes rows for those that still have none; ``expires`` is by tenant. Returns how many."""
     key = tuple_(deliveries.c.recording_id, deliveries.c.place)
