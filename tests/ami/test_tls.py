@@ -2,58 +2,30 @@
 
 import asyncio
 import contextlib
-import datetime
 import random
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from callguard.ami import AmiSession, tcp_connect
+from tests import certificates
 from tests.ami.pbx import Pbx, settings
+
+Certificate = tuple[ssl.SSLContext, Path]
+"""A server's context, and the file by which a client trusts it."""
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a key and a self-signed certificate for localhost."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "manager.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certificates.made(tmp_path_factory.mktemp("tls"), name="localhost")
 
 
 @contextlib.asynccontextmanager
-async def listening(pbx: Pbx, certificate: Path | None) -> AsyncIterator[int]:
+async def listening(pbx: Pbx, certificate: Certificate | None) -> AsyncIterator[int]:
     """``pbx`` on a port of its own, which is returned."""
-    context = None
-    if certificate is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
+    context = None if certificate is None else certificate[0]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pbx.writers.append(writer)
@@ -95,9 +67,9 @@ async def session(
         assert made.state == "down"
 
 
-async def test_a_session_over_tls_logs_in_acts_and_logs_off(certificate: Path) -> None:
+async def test_a_session_over_tls_logs_in_acts_and_logs_off(certificate: Certificate) -> None:
     pbx = Pbx()
-    trusting = ssl.create_default_context(cafile=str(certificate))
+    trusting = ssl.create_default_context(cafile=str(certificate[1]))
     async with listening(pbx, certificate) as port:
         async with session(port, trusting) as up:
             made = await asyncio.wait_for(up, 10)
@@ -105,7 +77,7 @@ async def test_a_session_over_tls_logs_in_acts_and_logs_off(certificate: Path) -
         assert pbx.names() == ["Challenge", "Login", "Ping", "Logoff"]
 
 
-async def test_a_certificate_nobody_vouches_for_gets_no_login(certificate: Path) -> None:
+async def test_a_certificate_nobody_vouches_for_gets_no_login(certificate: Certificate) -> None:
     pbx = Pbx()
     async with listening(pbx, certificate) as port:
         with pytest.raises(ssl.SSLCertVerificationError):

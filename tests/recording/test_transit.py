@@ -17,7 +17,7 @@ from callguard.recording.keys import (
     open_tenant_identity,
 )
 from callguard.recording.transit import TransitWrapper
-from tests.recording.delivery import certificates
+from tests import certificates
 from tests.recording.transit_server import TransitServer, serving
 
 CONTEXT = b"what it is and whose"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from callguard.recording.store.folder import FolderStore
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from tests.clock import HandClock

@@ -18,7 +18,7 @@ from callguard.recording.delivery.parcel import DeliveryError, Parcel, Receipt
 from callguard.recording.delivery.places import Place, read_place
 from callguard.recording.recipients import digest_of
 from callguard.recording.store.folder import FolderStore
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import audit, calls, deliveries, recordings

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, select
 from callguard.recording.delivery import parcel as parcel_module
 from callguard.recording.delivery.parcel import Parcel, Receipt
 from callguard.recording.store.folder import FolderStore
-from callguard.retention import ledger as ledger_module
-from callguard.retention.forgetting import forget_again, verify
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures import ledger as ledger_module
+from callguard.retention.erasures.forgetting import forget_again, verify
+from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import erasures, recordings

@@ -16,8 +16,8 @@ from callguard.recording.delivery import giver as giver_module
 from callguard.recording.delivery.places import PlaceError, read_place
 from callguard.recording.recipients import digest_of
 from callguard.recording.store.objects import ObjectStoreError
-from callguard.retention.forgetting import forget_again
-from callguard.retention.ledger import DELIVERED, LedgerError
+from callguard.retention.erasures.forgetting import forget_again
+from callguard.retention.erasures.ledger import DELIVERED, LedgerError
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, deliveries, erasures, holds, recordings
 from tests.recording.delivery.house import CALL, Deliveries, broken, header

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from callguard.recording.delivery.mail import MailCarrier
 from callguard.recording.delivery.parcel import DeliveryError, OurFault
 from callguard.recording.delivery.places import MailSettings
-from tests.recording.delivery.certificates import made
+from tests.certificates import made
 from tests.recording.delivery.parcels import ID, parcel_of, secret, silent, some_bytes
 
 DATA = some_bytes(200_000)

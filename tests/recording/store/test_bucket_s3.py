@@ -3,18 +3,12 @@
 import http.client
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from callguard.recording.store import s3_requests
 from callguard.recording.store.bucket import BucketError, Piece, UploadGone, entity_tag
@@ -22,6 +16,7 @@ from callguard.recording.store.carrier import Carrier
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectMissing
 from callguard.recording.store.s3 import S3Bucket
+from tests import certificates
 from tests.recording.store.s3_server import PART, Fault, Server, moto, proxy, settings_for
 
 NAME = "0192f0c1-7c3b-7e9b-8a55-0123456789ab"
@@ -390,40 +385,10 @@ def test_what_the_environment_says_changes_nothing(
     bucket.close()
 
 
-def _authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    address = x509.IPAddress(__import__("ipaddress").ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, SHA256())
-    )
-    shown, kept = folder / "ca.pem", folder / "key.pem"
-    shown.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    kept.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(shown, kept)
-    return shown, context
-
-
 def test_an_encrypted_bucket_is_believed_by_its_certificate_alone(
     url: str, tmp_path: Path, descriptor: int
 ) -> None:
-    ca_file, tls = _authority(tmp_path)
+    tls, ca_file = certificates.made(tmp_path / "tls", authority=False)
     with proxy(url, tls) as server:
         stranger = S3Bucket(settings_for(server.url, tmp_path))
         with pytest.raises(BucketError, match="certificate verify failed"):

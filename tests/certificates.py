@@ -9,26 +9,31 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+ADDRESS = "127.0.0.1"
 
-def made(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """The server's context, and the file by which a client trusts it."""
+
+def made(
+    folder: Path, *, name: str | None = None, authority: bool = True
+) -> tuple[ssl.SSLContext, Path]:
+    """The server's context, and the file by which a client trusts it. It is for this address, or
+    for a ``name``; not every client takes a certificate of an ``authority`` for a server's."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name or ADDRESS)])
+    whose = x509.DNSName(name) if name else x509.IPAddress(ip_address(ADDRESS))
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([whose]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
+    folder.mkdir(exist_ok=True)
     public, private = folder / "certificate.pem", folder / "certificate.key"
     public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(
