@@ -1,72 +1,224 @@
 """Keeping call records: the union of both sources, each record once."""
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from callguard.cdr.linked import join_linked
 from callguard.cdr.record import CallRecord
-from callguard.storage.schema import call_records, calls
-from callguard.tenants.keeping import NOBODY, Concern, kept_until
+from callguard.cdr.unnumbered import Twins
+from callguard.cdr.whose import Owner, Values, as_values, of_record
+from callguard.contacts.exchange import exchanged
+from callguard.recording.traces import record_id
+from callguard.retention.erasures.ledger import CALL, CALL_RECORD
+from callguard.storage.schema import call_records, calls, contacts, erasures
+from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import Tenant
 
-Tenants = Callable[[str], Tenant | None]
-"""The tenant of that id, which says how long its call records are kept."""
+Key = tuple[str, int]
+"""Unique id and sequence: what names a record within its Asterisk."""
 
 
-def keep(connection: Connection, pbx: str, record: CallRecord, tenants: Tenants) -> bool:
-    """Adds the record, or completes the one that is there; whether it was added.
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a record is judged by: the tenants, where numbers without a country belong, and the
+    time."""
+
+    tenants: TenantDirectory
+    home_region: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of some records: added, past the end of their keeping, or of erased calls. The
+    rest was known."""
+
+    added: int = 0
+    too_old: int = 0
+    erased: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record, whose it is, and its row; of one without a sequence that is still to come."""
+
+    record: CallRecord
+    owner: Owner
+    values: Values
+
+
+def prepare(
+    connection: Connection, pbx: str, records: Sequence[CallRecord], house: House
+) -> list[Entry]:
+    """What the records would be entered as. Only reads, so that the writing is short."""
+    verdicts = _verdicts(connection, records)
+    found = []
+    for record in records:
+        owner = of_record(record, verdicts, house.tenants, house.home_region)
+        found.append(Entry(record, owner, as_values(pbx, record, owner)))
+    return found
+
+
+def keep(
+    connection: Connection,
+    pbx: str,
+    entries: Sequence[Entry],
+    house: House,
+    *,
+    again: bool = False,
+) -> Kept:
+    """Adds the records, or completes those that are there, in a writing transaction.
 
     What the file says replaces what AMI said, never the other way round: the file has exact
-    times in UTC, AMI whole seconds in Asterisk's own time zone.
+    times in UTC, AMI whole seconds in Asterisk's own time zone. ``again`` is whether these lines
+    may have been read before, which only matters where they have no sequence.
     """
-    values = _values(connection, pbx, record, tenants)
-    key = ["pbx", "uniqueid", "sequence"]
-    known = connection.execute(
-        select(call_records.c.id, call_records.c.source).where(
-            call_records.c.pbx == pbx,
-            call_records.c.uniqueid == record.uniqueid,
-            call_records.c.sequence == record.sequence,
-        )
-    ).one_or_none()
-    statement = insert(call_records).values(values)
-    if record.source == "file":
-        statement = statement.on_conflict_do_update(index_elements=key, set_=values)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=key)
-    connection.execute(statement)
-    return known is None
+    staying, erased = _not_erased(connection, pbx, entries)
+    known = _known(connection, pbx, [entry.record for entry in staying])
+    twins = Twins(known, again=again)
+    sources = {(row.uniqueid, row.sequence): (row.id, row.source) for row in known}
+    new: dict[Key, Entry] = {}
+    better: dict[int, Values] = {}
+    too_old = set[Key]()
+    for entry in staying:
+        record = entry.record
+        if record.sequence is None:
+            found = twins.of_line(record)
+            if isinstance(found, Row):
+                better[found.id] = {"source": "file"}
+            if not isinstance(found, int):
+                continue
+            key = (record.uniqueid, found)
+        else:
+            key = (record.uniqueid, record.sequence)
+            if key not in sources and (line := twins.of_event(record)) is not None:
+                told: Values = {"sequence": record.sequence, "linkedid": record.linkedid}
+                better[line.id] = entry.values if record.source == "file" else told
+                sources[key] = (line.id, "file")
+                continue
+        there = sources.get(key)
+        if there is not None and (there[1] == "file" or record.source == "ami"):
+            continue
+        if key in new and new[key].record.source == "file":
+            continue
+        values = entry.values | {"sequence": key[1]}
+        if there is not None:
+            better[there[0]] = values
+        elif _is_over(values, house.now):
+            too_old.add(key)
+        else:
+            new[key] = Entry(record, entry.owner, values)
+    if new:
+        connection.execute(insert(call_records), [entry.values for entry in new.values()])
+    _complete(connection, better)
+    join_linked(connection, pbx, {entry.record.linkedid for entry in staying}, house.tenants)
+    _tell_contacts(connection, new.values())
+    return Kept(len(new), len(too_old), erased)
 
 
-def _values(
-    connection: Connection, pbx: str, record: CallRecord, tenants: Tenants
-) -> dict[str, object]:
-    call = None
-    if record.call_id is not None:
-        asked = select(calls).where(calls.c.id == record.call_id)
-        call = connection.execute(asked).one_or_none()
-    owner, concern = None, NOBODY
-    if call is not None:
-        owner = tenants(call.tenant_id) if call.tenant_id else None
-        concern = Concern(call.subject, call.purpose or "", call.direction)
-    return {
-        "pbx": pbx,
-        "uniqueid": record.uniqueid,
-        "sequence": record.sequence,
-        "linkedid": record.linkedid,
-        "call_id": record.call_id,
-        "tenant_id": call.tenant_id if call is not None else None,
-        "caller": record.caller,
-        "called": record.called,
-        "channel": record.channel,
-        "peer_channel": record.peer_channel,
-        "started_at": record.started_at,
-        "answered_at": record.answered_at,
-        "ended_at": record.ended_at,
-        "duration_s": record.duration_s,
-        "billed_s": record.billed_s,
-        "disposition": record.disposition,
-        "userfield": record.userfield,
-        "source": record.source,
-        "expires_at": kept_until(owner, "call_record", record.ended_at, concern=concern),
-    }
+def _not_erased(
+    connection: Connection, pbx: str, entries: Sequence[Entry]
+) -> tuple[Sequence[Entry], int]:
+    """The records that nobody erased, nor the call that they belong to; legs without an id of their
+    own go with the call that they are linked to."""
+    records = [entry.record for entry in entries]
+    ids = {record.call_id for record in records if record.call_id is not None}
+    gone = _erased(connection, CALL, ids)
+    alone = _erased(connection, CALL_RECORD, {_name(pbx, record) for record in records})
+    if not gone and not alone:
+        return entries, 0
+    linked = {record.linkedid for record in records if record.call_id in gone}
+    staying = [
+        entry
+        for entry in entries
+        if entry.record.call_id not in gone
+        and _name(pbx, entry.record) not in alone
+        and not (entry.record.call_id is None and entry.record.linkedid in linked)
+    ]
+    return staying, len(entries) - len(staying)
+
+
+def _name(pbx: str, record: CallRecord) -> str:
+    """How the erasure ledger names it; nothing of one without a sequence."""
+    if record.sequence is None:
+        return ""
+    return record_id(pbx, record.uniqueid, record.sequence)
+
+
+def _erased(connection: Connection, data_class: str, ids: Collection[str]) -> set[str]:
+    if not ids:
+        return set()
+    tombs = select(erasures.c.object_id).where(
+        erasures.c.object_id.in_(ids), erasures.c.data_class == data_class
+    )
+    return set(connection.execute(tombs).scalars())
+
+
+def _verdicts(connection: Connection, records: Iterable[CallRecord]) -> dict[str, Row[Any]]:
+    ids = {record.call_id for record in records if record.call_id is not None}
+    if not ids:
+        return {}
+    columns = ("id", "tenant_id", "direction", "purpose", "campaign", "agent", "subject")
+    asked = select(*(calls.c[name] for name in (*columns, "caller", "called")))
+    return {row.id: row for row in connection.execute(asked.where(calls.c.id.in_(ids)))}
+
+
+def _known(connection: Connection, pbx: str, records: Collection[CallRecord]) -> Sequence[Row[Any]]:
+    """The rows of the same channels."""
+    if not records:
+        return []
+    columns = ("id", "uniqueid", "sequence", "source", "channel", "peer_channel", "started_at")
+    further = ("answered_at", "duration_s", "billed_s", "disposition")
+    asked = select(*(call_records.c[name] for name in (*columns, *further))).where(
+        call_records.c.pbx == pbx,
+        call_records.c.uniqueid.in_({record.uniqueid for record in records}),
+    )
+    return connection.execute(asked).all()
+
+
+def _is_over(values: Values, now: datetime) -> bool:
+    expires = values["expires_at"]
+    return isinstance(expires, datetime) and expires <= now
+
+
+def _complete(connection: Connection, better: dict[int, Values]) -> None:
+    """Enters what is known better now; of whole rows, with one statement."""
+    whole = [
+        {f"new_{name}": value for name, value in values.items()} | {"row": number}
+        for number, values in better.items()
+        if "pbx" in values
+    ]
+    if whole:
+        names = [name.removeprefix("new_") for name in whole[0] if name != "row"]
+        changed = update(call_records).where(call_records.c.id == bindparam("row"))
+        connection.execute(changed.values({n: bindparam(f"new_{n}") for n in names}), whole)
+    for number, values in better.items():
+        if "pbx" not in values:
+            one = update(call_records).where(call_records.c.id == number)
+            connection.execute(one.values(**values))
+
+
+def _tell_contacts(connection: Connection, added: Iterable[Entry]) -> None:
+    """A call that was answered is an exchange with whom it was about."""
+    last: dict[tuple[str, str], tuple[Tenant, datetime]] = {}
+    for entry in added:
+        owner, record = entry.owner, entry.record
+        if record.answered_at is None or owner.tenant is None or owner.subject is None:
+            continue
+        key = (owner.tenant.id, owner.subject)
+        if key not in last or last[key][1] < record.ended_at:
+            last[key] = (owner.tenant, record.ended_at)
+    if not last:
+        return
+    known = select(contacts.c.tenant_id, contacts.c.subject).where(
+        contacts.c.tenant_id.in_({tenant for tenant, _ in last}),
+        contacts.c.subject.in_({subject for _, subject in last}),
+    )
+    for tenant_id, subject in connection.execute(known).all():
+        if (tenant_id, subject) in last:
+            tenant, at = last[tenant_id, subject]
+            exchanged(connection, tenant, subject, at)

@@ -6,7 +6,8 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,20 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import OperationalError
 
 from callguard.cdr import keeper as keeper_module
-from callguard.cdr import tail
+from callguard.cdr.family import Member
 from callguard.cdr.keeper import CallRecordKeeper
+from callguard.cdr.master import from_master
+from callguard.cdr.source import CallRecordSource, source_of
 from callguard.cdr.tail import Cursor, write_cursor
+from callguard.config import Asterisk
 from callguard.policy.span import Span
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError
-from callguard.storage.schema import call_records, calls
+from callguard.storage.schema import call_records, calls, erasures
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.store import set_retention
-from tests.cdr.kept import cursor_of, kept
-from tests.cdr.lines import a_call, append, event, line
+from tests.cdr.kept import cursor_of, kept, rows
+from tests.cdr.lines import CALL_ID, START, a_call, append, at, event, line, master, newer_master
 from tests.clock import HandClock
 
 
@@ -34,8 +38,26 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def keeper(file: Path, database: Database, journal: Journal) -> CallRecordKeeper:
-    return CallRecordKeeper("east", file, database, journal, TenantDirectory())
+def make(
+    file: Path, database: Database, journal: Journal, clock: HandClock
+) -> Callable[..., CallRecordKeeper]:
+    """A keeper of the Asterisk ``east``, or another one."""
+    clock.advance(60)
+
+    def one(
+        pbx: str = "east",
+        source: CallRecordSource | None = None,
+        tenants: TenantDirectory | None = None,
+    ) -> CallRecordKeeper:
+        of = source or CallRecordSource(file)
+        return CallRecordKeeper(pbx, of, database, journal, tenants or TenantDirectory(), clock)
+
+    return one
+
+
+@pytest.fixture
+def keeper(make: Callable[..., CallRecordKeeper]) -> CallRecordKeeper:
+    return make()
 
 
 def lines(first: int, last: int) -> list[str]:
@@ -109,9 +131,9 @@ async def test_what_cannot_be_kept_now_is_left_to_the_file(
 
 
 async def test_a_keeper_without_a_file_lives_on_events(
-    database: Database, journal: Journal
+    database: Database, make: Callable[..., CallRecordKeeper]
 ) -> None:
-    keeper = CallRecordKeeper("east", None, database, journal, TenantDirectory())
+    keeper = make(source=CallRecordSource(None))
     task = asyncio.create_task(keeper.run())
     keeper.take(event(1))
     await until(lambda: kept(database) == [1])
@@ -187,24 +209,29 @@ async def test_the_cursor_and_the_rows_before_it_are_one_transaction(
     with monkeypatch.context() as patch:
         patch.setattr(keeper_module, "write_cursor", killed)
         with pytest.raises(NotDurableError):
-            await keeper.catch_up(file, None)
+            await keeper.catch_up(None)
     assert (kept(database), cursor_of(database)) == ([], None)
-    await keeper.catch_up(file, None)
+    await keeper.catch_up(None)
     assert kept(database) == [1, 2]
-    assert cursor_of(database) == Cursor(file.stat().st_ino, file.stat().st_size)
+    cursor = cursor_of(database)
+    assert cursor is not None
+    assert (cursor.inode, cursor.position) == (file.stat().st_ino, file.stat().st_size)
 
 
 async def test_a_process_goes_on_where_the_one_before_it_stopped(
-    database: Database, journal: Journal, file: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    file: Path,
+    make: Callable[..., CallRecordKeeper],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     append(file, *lines(1, 2))
-    first = CallRecordKeeper("east", file, database, journal, TenantDirectory())
-    await first.catch_up(file, None)
+    first = make()
+    await first.catch_up(None)
     with database.writing() as connection:
         connection.execute(delete(call_records))  # what was read before is not read again
     append(file, *lines(3, 3))
     monkeypatch.setattr(keeper_module, "POLL_S", 0.005)
-    second = CallRecordKeeper("east", file, database, journal, TenantDirectory())
+    second = make()
     task = asyncio.create_task(second.run())
     await until(lambda: kept(database) == [3])
     task.cancel()
@@ -219,7 +246,7 @@ async def test_a_backlog_of_megabytes_is_read_in_small_transactions(
     count = 1_500
     append(file, *(line(number, lastdata=padding) for number in range(1, count + 1)))
     assert file.stat().st_size > 3_000_000
-    await keeper.catch_up(file, None)
+    await keeper.catch_up(None)
     assert kept(database) == list(range(1, count + 1))
     assert journal.state().writes > 40
 
@@ -228,10 +255,10 @@ async def test_a_line_longer_than_a_piece_is_counted_and_passed_over(
     keeper: CallRecordKeeper, database: Database, file: Path
 ) -> None:
     append(file, *lines(1, 1), "x" * 200_000, *lines(2, 2))
-    cursor = await keeper.catch_up(file, None)
+    cursor = await keeper.catch_up(None)
     assert kept(database) == [1, 2]
     assert keeper.counts.bad == 1
-    assert await keeper.catch_up(file, cursor) == cursor
+    assert await keeper.catch_up(cursor) == cursor
     assert keeper.counts.bad == 1
 
 
@@ -239,13 +266,13 @@ async def test_a_file_that_is_gone_is_given_up_for_the_one_that_is_there(
     keeper: CallRecordKeeper, database: Database, file: Path
 ) -> None:
     append(file, *lines(1, 2))
-    cursor = await keeper.catch_up(file, None)
+    cursor = await keeper.catch_up(None)
     fresh = file.with_name("fresh")  # made before the old one goes, or it could get its inode
     append(fresh, *lines(3, 3))
     file.unlink()
-    assert await keeper.catch_up(file, cursor) == cursor
+    assert await keeper.catch_up(cursor) == cursor
     fresh.rename(file)
-    await keeper.catch_up(file, cursor)
+    await keeper.catch_up(cursor)
     assert kept(database) == [1, 2, 3]
 
 
@@ -253,15 +280,15 @@ async def test_a_rotated_file_is_read_to_its_end_before_the_new_one(
     keeper: CallRecordKeeper, database: Database, file: Path
 ) -> None:
     append(file, *lines(1, 1))
-    cursor = await keeper.catch_up(file, None)
+    cursor = await keeper.catch_up(None)
     append(file, *lines(2, 2))
     old = file.rename(file.with_name("callguard.csv.1"))
-    file.with_name("callguard.csv.2.gz").write_bytes(b"\x1f\x8b packed\n")
-    cursor = await keeper.catch_up(file, cursor)
+    file.with_name("callguard.csv.2.gz").write_bytes(b"\x1f\x8b torn\n")
+    cursor = await keeper.catch_up(cursor)
     append(old, *lines(3, 3))  # Asterisk had it open still
-    cursor = await keeper.catch_up(file, cursor)
+    cursor = await keeper.catch_up(cursor)
     append(file, *lines(4, 4))
-    await keeper.catch_up(file, cursor)
+    await keeper.catch_up(cursor)
     assert kept(database) == [1, 2, 3, 4]
     assert keeper.counts.bad == 0
 
@@ -270,20 +297,20 @@ async def test_a_file_that_is_renamed_while_it_is_opened_is_read_all_the_same(
     keeper: CallRecordKeeper, database: Database, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(file, *lines(1, 1))
-    cursor = await keeper.catch_up(file, None)
+    cursor = await keeper.catch_up(None)
     append(file, *lines(2, 2))
     file.rename(file.with_name("callguard.csv.1"))
     append(file, *lines(3, 3))
-    read = tail.read_piece
+    opened = Member.open
     names = ["callguard.csv.1"]
 
-    def rename_first(path: Path, at: Cursor | None) -> object:
-        if names and path.name == names[0]:
-            path.rename(file.with_name(f"{names.pop()}.older"))
-        return read(path, at)
+    def rename_first(member: Member) -> object:
+        if names and member.path.name == names[0]:
+            member.path.rename(file.with_name(f"{names.pop()}.older"))
+        return opened(member)
 
-    monkeypatch.setattr(keeper_module, "read_piece", rename_first)
-    await keeper.catch_up(file, cursor)
+    monkeypatch.setattr(Member, "open", rename_first)
+    await keeper.catch_up(cursor)
     assert kept(database) == [1, 2, 3]
     assert names == []
 
@@ -292,18 +319,22 @@ async def test_a_renamed_file_is_kept_in_sight_until_the_next_one_is_begun(
     keeper: CallRecordKeeper, database: Database, file: Path
 ) -> None:
     append(file, *lines(1, 1))
-    cursor = await keeper.catch_up(file, None)
+    cursor = await keeper.catch_up(None)
     old = file.rename(file.with_name("callguard.csv.1"))
-    assert await keeper.catch_up(file, cursor) == cursor
+    assert await keeper.catch_up(cursor) == cursor
     append(old, *lines(2, 2))
-    cursor = await keeper.catch_up(file, cursor)
+    cursor = await keeper.catch_up(cursor)
     append(file, *lines(3, 3))
-    await keeper.catch_up(file, cursor)
+    await keeper.catch_up(cursor)
     assert kept(database) == [1, 2, 3]
 
 
 async def test_records_of_a_call_are_kept_as_long_as_its_tenant_says(
-    database: Database, journal: Journal, file: Path, clock: HandClock, tenant: str
+    database: Database,
+    file: Path,
+    make: Callable[..., CallRecordKeeper],
+    clock: HandClock,
+    tenant: str,
 ) -> None:
     tenants = TenantDirectory()
     with database.writing() as connection:
@@ -313,9 +344,124 @@ async def test_records_of_a_call_are_kept_as_long_as_its_tenant_says(
         tenants.refresh(connection)
         connection.execute(insert(calls).values(a_call(clock.now(), tenant)))
     append(file, *lines(1, 1))
-    keeper = CallRecordKeeper("east", file, database, journal, tenants)
-    await keeper.catch_up(file, None)
+    keeper = make(tenants=tenants)
+    await keeper.catch_up(None)
     with database.reading() as connection:
         row = connection.execute(select(call_records)).one()
     assert row.tenant_id == tenant
     assert row.expires_at == row.ended_at + timedelta(days=30)
+
+
+async def test_what_was_not_entered_is_counted(
+    keeper: CallRecordKeeper, database: Database, file: Path, clock: HandClock
+) -> None:
+    with database.writing() as connection:
+        tomb = {"data_class": "call", "object_id": CALL_ID, "at": clock.now()}
+        connection.execute(insert(erasures).values(**tomb))
+    old = line(2, userfield="", end="1600000000", start="1600000000", linkedid="1600000000.2")
+    append(file, line(1), old, line(3, userfield="", linkedid="1795176000.3"))
+    await keeper.catch_up(None)
+    counts = keeper.counts
+    assert (counts.kept, counts.too_old, counts.erased) == (1, 1, 1)
+    assert kept(database) == [3]
+
+
+async def test_two_asterisks_are_read_apart(
+    make: Callable[..., CallRecordKeeper], database: Database, file: Path
+) -> None:
+    other = file.with_name("west.csv")
+    append(file, *lines(1, 2))
+    append(other, *lines(1, 1))
+    east, west = make(), make("west", CallRecordSource(other))
+    await east.catch_up(None)
+    cursor = await west.catch_up(None)
+    append(other, *lines(2, 3))
+    await west.catch_up(cursor)
+    assert kept(database) == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("made", [master, newer_master])
+async def test_master_csv_in_the_zone_of_its_clock_and_events_make_one_row(
+    make: Callable[..., CallRecordKeeper],
+    database: Database,
+    file: Path,
+    made: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper_module, "POLL_S", 0.005)
+    shown = {"start": "13:00:00", "answer": "13:00:02", "end": "13:00:12"}
+    local = {name: f"2026-11-20 {time}" for name, time in shown.items()}
+    heads = {"StartTime": "start", "AnswerTime": "answer", "EndTime": "end"}
+    told = {header: local[name] for header, name in heads.items()}
+    pbx = Asterisk(
+        secret_file=Path("x"), cdr_file=file, cdr_format="master", time_zone="Europe/Paris"
+    )
+    keeper = make(source=source_of(pbx))
+    task = asyncio.create_task(keeper.run())
+    keeper.take(event(1, **told))
+    await until(lambda: kept(database) == [1])
+    append(file, *(made(number, **local) for number in (1, 2, 3)))
+    await until(lambda: len(kept(database)) == 3)
+    keeper.take(event(2, **told))
+    keeper.take(event(4, **told))
+    await until(lambda: len(kept(database)) == 4)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert {row.started_at for row in rows(database)} == {at(-0.25)}
+    assert [row.source for row in rows(database)] == ["file", "file", "file", "ami"]
+
+
+def numbered(number: int) -> dict[str, str]:
+    """What tells the records of a file apart, whose calls ended one after the other."""
+    return {"uniqueid": f"1795176000.{number}", "duration": f"{number}"}
+
+
+def exact(number: int) -> str:
+    return line(number, end=f"{START + number:.6f}", **numbered(number))
+
+
+def plain(number: int) -> str:
+    return master(number, end=f"{at(number - 0.25):%Y-%m-%d %H:%M:%S}", **numbered(number))
+
+
+async def test_an_operator_who_turns_to_master_csv_and_back_gets_no_record_twice(
+    make: Callable[..., CallRecordKeeper], database: Database, file: Path
+) -> None:
+    other = file.with_name("Master.csv")
+    append(file, *map(exact, range(1, 5)))
+    cursor = await make().catch_up(None)
+    append(other.with_name("Master.csv.1"), *map(plain, (1, 2)))
+    append(other.with_name("Master.csv.2"), plain(0))
+    append(other, *map(plain, (3, 4, 5)))
+    layout = partial(from_master, zone=UTC)
+    turned = make(source=CallRecordSource(other, layout))
+    cursor = await turned.catch_up(cursor)
+    assert len(rows(database)) == 5
+    append(other, plain(6))
+    cursor = await turned.catch_up(cursor)
+    assert len(rows(database)) == 6
+    append(file, *map(exact, (5, 6, 7, 8)))
+    await make().catch_up(cursor)
+    assert [row.duration_s for row in rows(database)] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert kept(database) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert {row.ended_at - at(row.duration_s) for row in rows(database)} == {timedelta()}
+
+
+async def test_events_of_a_clock_that_nobody_set_the_zone_of_are_matched_all_the_same(
+    make: Callable[..., CallRecordKeeper], database: Database, file: Path
+) -> None:
+    """In Kathmandu, where it is a quarter to six at noon in UTC."""
+    heads = ("StartTime", "AnswerTime", "EndTime")
+    shown = dict(zip(heads, ("17:45:00", "17:45:02", "17:45:12"), strict=True))
+    told = {name: f"2026-11-20 {time}" for name, time in shown.items()}
+    append(file, master(1), master(2))
+    keeper = make(source=CallRecordSource(file, partial(from_master, zone=UTC)))
+    await keeper.catch_up(None)
+    task = asyncio.create_task(keeper.run())
+    keeper.take(event(1, **told))
+    await until(lambda: 1 in kept(database))
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert kept(database) == [-1, 1]

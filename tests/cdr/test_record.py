@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callguard.cdr.record import COLUMNS, RecordError, from_event, from_line
-from tests.cdr.lines import CALL_ID, at, event, line
+from tests.cdr.lines import CALL_ID, OTHER_CALL_ID, at, event, line, older_line
 
 
 def test_a_line_is_read_whole() -> None:
@@ -33,6 +33,41 @@ def test_an_event_is_read_whole() -> None:
     assert record.started_at == datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
     assert record.answered_at == datetime(2026, 11, 20, 12, 0, 2, tzinfo=UTC)
     assert record.source == "ami"
+
+
+def test_of_two_call_ids_the_calling_channels_counts() -> None:
+    both = f"{CALL_ID};{OTHER_CALL_ID}"
+    assert from_line(line(1, userfield=both)).call_id == CALL_ID
+    assert from_line(line(1, userfield=f"x;{CALL_ID}")).call_id is None
+
+
+def test_a_line_from_before_the_last_columns_is_read_too() -> None:
+    record = from_line(older_line(3))
+    assert (record.sequence, record.cause, record.peer_account) == (3, None, "")
+    with pytest.raises(RecordError):
+        from_line(older_line(3) + ',"16"')
+
+
+def test_both_sources_say_why_it_was_hung_up_and_whose_lines_they_were() -> None:
+    told = {"AccountCode": "acme", "PeerAccount": "other", "HangupCause": "17"}
+    for record in (
+        from_line(line(accountcode="acme", peeraccount="other", hangupcause="17")),
+        from_event(dict(event(1, **told).headers)),
+    ):
+        assert (record.cause, record.account_code, record.peer_account) == (17, "acme", "other")
+
+
+@pytest.mark.parametrize("cause", ["", "0", "128", "-16", "16.0", "busy", "\u0661\u0666", "9" * 99])
+def test_a_cause_that_is_none_is_left_out_of_the_record(cause: str) -> None:
+    assert from_line(line(hangupcause=cause)).cause is None
+
+
+@pytest.mark.parametrize("sequence", ["", " "])
+def test_an_event_or_a_line_needs_its_sequence(sequence: str) -> None:
+    with pytest.raises(RecordError):
+        from_event(dict(event(1, Sequence=sequence).headers))
+    with pytest.raises(RecordError):
+        from_line(line(1, sequence=sequence))
 
 
 def test_headers_of_an_event_are_found_in_any_case() -> None:
@@ -196,6 +231,7 @@ def test_any_numbers_are_a_record_or_refused(
         return
     assert 1970 <= record.started_at.year < 3000
     assert abs(record.duration_s) < 2**31
+    assert record.sequence is not None
     assert abs(record.sequence) < 2**31
 
 

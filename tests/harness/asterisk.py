@@ -289,6 +289,8 @@ class SimulatedAsterisk:
         if record is None:
             return
         record.end = self.clock.epoch()
+        if record.tells_cause:
+            record.hangupcause = str(channel.cause)
         line = substitute(self.cdr_mapping, ChannelNames(self, channel), evaluate)
         values = next(csv.reader([line]))
         self.rows[channel.uniqueid] = dict(zip(columns(self.cdr_mapping), values, strict=True))

@@ -89,6 +89,10 @@ class ChannelNames:
                 self.assign(name, one)
         elif match[1] == "CDR" and match[2] in {"userfield", "accountcode", "amaflags"}:
             setattr(self._exchange.record_of(self._channel), match[2], value)
+        elif match[1] == "CHANNEL" and match[2] == "hangup_handler_push":
+            if not value.startswith("callguard-hangup,"):
+                raise SubstitutionError(f"the hangup handler {value} is not simulated")
+            self._exchange.record_of(self._channel).tells_cause = True
         elif match[1] == "CDR":
             # Any other name is a field of the user's own, or read-only: Asterisk says nothing.
             return

@@ -11,6 +11,7 @@ DEFAULT_MAPPING = ",".join(
         *("accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp"),
         *("lastdata", "start,u", "answer,u", "end,u", "duration", "billsec", "disposition"),
         *("amaflags", "uniqueid", "linkedid", "sequence", "userfield"),
+        *("hangupcause", "peeraccount"),
     )
 )
 _COLUMN = re.compile(r"\$\{CDR\((\w+)")
@@ -18,7 +19,8 @@ _COLUMN = re.compile(r"\$\{CDR\((\w+)")
 
 @dataclass(slots=True)
 class CallRecord:
-    """One CDR; times are epoch seconds, 0 when the moment never came."""
+    """One CDR; times are epoch seconds, 0 when the moment never came. ``tells_cause`` is whether
+    the dialplan asked for a handler that writes down why the channel was hung up."""
 
     uniqueid: str
     linkedid: str
@@ -38,6 +40,9 @@ class CallRecord:
     disposition: str = "NO ANSWER"
     amaflags: str = "DOCUMENTATION"
     userfield: str = ""
+    hangupcause: str = ""
+    peeraccount: str = ""
+    tells_cause: bool = False
 
     @property
     def duration(self) -> float:

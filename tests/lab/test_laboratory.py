@@ -19,7 +19,8 @@ pytestmark = pytest.mark.lab
 CALL = "01993f5e-0000-7000-8000-000000000003"
 COLUMNS = (
     "accountcode src dst dcontext clid channel dstchannel lastapp lastdata start answer end "
-    "duration billsec disposition amaflags uniqueid linkedid sequence userfield"
+    "duration billsec disposition amaflags uniqueid linkedid sequence userfield hangupcause "
+    "peeraccount"
 )
 
 
