@@ -47,16 +47,21 @@ def read_asked(request: web.Request, form: Form) -> Asked:
     """The reading that is asked for; whoever has the token is the operator. Raises Refused."""
     check_query(request)
     given = understand(Reading, dict(request.query))
-    reason = _said(request, REASON, given.reason, "reason")
-    actor = " ".join(_said(request, ACTOR, given.actor, "actor").split())
-    if len(actor) > MAX_ACTOR or not is_plain(actor):
-        raise Refused(400, f"an actor is at most {MAX_ACTOR} plain characters", "actor")
+    reader, reason = read_reader(request, given.reason, given.actor)
     try:
         ground = read_ground(_said(request, GROUND, given.ground, "ground"))
     except AccessError as error:
         raise Refused(400, str(error), "ground") from error
-    reader = Reader(f"api:{actor}" if actor else "api")
-    return Asked(reader, form, reason.strip(), ground)
+    return Asked(reader, form, reason, ground)
+
+
+def read_reader(request: web.Request, reason: str, actor: str) -> tuple[Reader, str]:
+    """Who reads and why: what the headers say, or what stands in the address. Raises Refused."""
+    why = _said(request, REASON, reason, "reason").strip()
+    who = " ".join(_said(request, ACTOR, actor, "actor").split())
+    if len(who) > MAX_ACTOR or not is_plain(who):
+        raise Refused(400, f"an actor is at most {MAX_ACTOR} plain characters", "actor")
+    return Reader(f"api:{who}" if who else "api"), why
 
 
 def check_query(request: web.Request) -> None:
