@@ -1,4 +1,5 @@
-"""``callguard policy``: which rules there are, what each says, whether they can be used."""
+"""``callguard policy``: which rules and limits there are, what each says, whether they can be
+used."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -7,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from callguard.cli import rule_in_words
+from callguard.cli import limit_in_words, rule_in_words
 from callguard.cli.surroundings import DEFAULT_CONFIG, CommandError, JsonOption, say, say_table
 from callguard.config import Policy, Settings
-from callguard.policy.packs import Pack, PackError, all_packs
+from callguard.policy.limits import RetentionLimit
+from callguard.policy.packs import Pack, PackError, all_packs, limits_of
 from callguard.policy.review import Review, review
 from callguard.policy.rules import Rule
 from callguard.policy.scope import check_regions
@@ -41,7 +43,7 @@ def list_rules(
     config: MaybeConfig = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the rules."""
+    """List the rules, and the limits to how long records are kept."""
     packs = _packs(_chosen(config))
     if pack and pack not in (names := sorted({one.name for one in packs})):
         raise CommandError(f"there is no pack {pack!r}; known: {', '.join(names)}")
@@ -53,6 +55,13 @@ def list_rules(
         and (not region or _counts_in(rule, region))
         and (at is None or rule.in_force(at.date()))
     ]
+    rows += [
+        _limit_row(one, limit)
+        for one, limit, _ in _limits(packs)
+        if (not pack or one.name == pack)
+        and (not region or not limit.regions or region.partition("-")[0] in limit.regions)
+        and (at is None or limit.in_force(at))
+    ]
     if not as_json:
         rows = [{**row, "where": rule_in_words.listed(row["where"], "everywhere")} for row in rows]
     say_table(as_json, rows, COLUMNS, "Rules")
@@ -60,8 +69,15 @@ def list_rules(
 
 @app.command("show")
 def show(rule: str, config: MaybeConfig = None, as_json: JsonOption = False) -> None:
-    """Show everything that is known of a rule."""
-    for pack, found, where in _rules(_packs(_chosen(config))):
+    """Show everything that is known of a rule or a limit."""
+    packs = _packs(_chosen(config))
+    for pack, limit, where in _limits(packs):
+        if limit.id == rule:
+            said = {**limit_in_words.as_json(limit), "pack": pack.name, "file": where}
+            told = [*limit_in_words.lines(limit), f"pack: {pack.name} ({where})"]
+            say(as_json, said, "\n".join(told))
+            return
+    for pack, found, where in _rules(packs):
         if found.id == rule:
             value = {**rule_in_words.as_json(found), "pack": pack.name, "file": where}
             lines = [*rule_in_words.lines(found), f"pack: {pack.name} ({where})"]
@@ -108,6 +124,25 @@ def _rules(packs: tuple[Pack, ...]) -> Iterator[tuple[Pack, Rule, str]]:
             yield pack, rule, pack.where(index)
 
 
+def _limits(packs: tuple[Pack, ...]) -> Iterator[tuple[Pack, RetentionLimit, str]]:
+    for pack in packs:
+        for index, limit in enumerate(pack.limits):
+            yield pack, limit, pack.where_limit(index)
+
+
+def _limit_row(pack: Pack, limit: RetentionLimit) -> dict[str, object]:
+    return {
+        "id": limit.id,
+        "pack": pack.name,
+        "kind": limit.bound,
+        "title": limit.title,
+        "where": sorted(limit.regions),
+        "since": limit.effective_from.isoformat(),
+        "until": _day(limit.effective_to),
+        "status": limit.status,
+    }
+
+
 def _row(pack: Pack, rule: Rule) -> dict[str, object]:
     return {
         "id": rule.id,
@@ -142,18 +177,24 @@ def _counts_in(rule: Rule, place: str) -> bool:
 
 
 def _summary(found: Review, packs: tuple[Pack, ...]) -> str:
+    limits = limits_of(packs)
+    proved = sum(limit.status == "verified" for limit in limits)
     return (
         f"{found.rules} rules in {len(packs)} packs, "
-        f"{found.verified} verified, {found.unverified} unverified"
+        f"{found.verified} verified, {found.unverified} unverified; "
+        f"{len(limits)} limits, {proved} verified, {len(limits) - proved} unverified"
     )
 
 
 def _figures(found: Review, packs: tuple[Pack, ...]) -> dict[str, object]:
+    limits = limits_of(packs)
     return {
         "rules": found.rules,
         "packs": len(packs),
         "verified": found.verified,
         "unverified": found.unverified,
+        "limits": len(limits),
+        "limits_unverified": sum(limit.status == "unverified" for limit in limits),
         "overlaps": [str(overlap) for overlap in found.overlaps],
         "gaps": [str(gap) for gap in found.gaps],
     }

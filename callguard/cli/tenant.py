@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from callguard.cli.arguments import read_span, read_tenant
+from callguard.cli.arguments import law_of, read_tenant
 from callguard.cli.key_recipient import public_key
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
@@ -17,7 +17,10 @@ from callguard.cli.surroundings import (
     say,
     say_table,
 )
+from callguard.cli.tenant_archive import archives
+from callguard.cli.tenant_policy import policy
 from callguard.cli.tenant_settings import as_text, check_shown, notes, read_pairs
+from callguard.cli.terminate import terminate
 from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.gate.policy import Policy
@@ -30,7 +33,7 @@ from callguard.recording.keys import generate_tenant_identity
 from callguard.retention.classes import SETTABLE
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.keeping import span_of
-from callguard.tenants.store import NewTenant, OwnKey, add, change_settings, set_retention
+from callguard.tenants.store import NewTenant, OwnKey, add, change_settings
 from callguard.tenants.tenant import (
     Tenant,
     check_id,
@@ -129,7 +132,9 @@ def set_settings(
     with opened(config) as (settings, database):
         law = _policy(settings)
         with database.writing() as connection:
-            change = change_settings(connection, tenant, wanted, at=now, actor=actor())
+            change = change_settings(
+                connection, tenant, wanted, at=now, actor=actor(), limits=law_of(settings)
+            )
             check_shown(change.settings)
             told = notes(wanted, read_tenant(connection, tenant), law, now)
     lines = [
@@ -168,20 +173,9 @@ def show(tenant: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption
     say(as_json, value, "\n".join(map(plain, lines)))
 
 
-@app.command("policy")
-def policy(
-    tenant: str,
-    data_class: Annotated[str, typer.Argument(help=", ".join(SETTABLE))],
-    span: Annotated[str, typer.Argument(help="How long they are kept: 30d, 12mo, 5y, 3y14d.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
-) -> None:
-    """Set how long a tenant's records of one class are kept, for records to come."""
-    chosen = read_span(span)
-    with opened(config) as (_, database), database.writing() as connection:
-        set_retention(connection, tenant, data_class, chosen, at=SystemClock().now(), actor=actor())
-    value = {"tenant": tenant, "class": data_class, "span": str(chosen)}
-    say(as_json, value, f"{tenant}: {data_class} is kept {chosen.in_words()}")
+app.command("policy")(policy)
+app.command("terminate")(terminate)
+app.add_typer(archives, name="archive")
 
 
 def _directory(config: Path) -> TenantDirectory:

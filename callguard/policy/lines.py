@@ -15,24 +15,32 @@ _DEEPEST = 8
 
 Path = tuple[str, ...]
 
+KINDS = ("rule", "retention")
+"""The tables of which a pack has many."""
 
-def line_of(text: str, rule: int | None, path: Sequence[str]) -> int:
-    """The line, from 1, of a key of the pack (``rule`` None) or of its n-th ``[[rule]]``; where
-    the key itself stands nowhere, of what it belongs to."""
-    tables = _tables(text)
-    if rule is not None and rule + 1 >= len(tables):  # rules that are no [[rule]] of their own
-        rule, path = None, ("rule", *path)
-    known = tables[0 if rule is None else rule + 1]
+
+def line_of(text: str, entry: int | None, path: Sequence[str], kind: str = "rule") -> int:
+    """The line, from 1, of a key of the pack (``entry`` None) or of its n-th ``[[rule]]``, or of
+    another kind of table; where the key itself stands nowhere, of what it belongs to."""
+    pack, entries = _tables(text)
+    of_kind = entries[kind]
+    if entry is not None and entry >= len(of_kind):  # those that are no [[rule]] of their own
+        entry, path = None, (kind, *path)
+    known = pack if entry is None else of_kind[entry]
     for end in range(len(path), -1, -1):
         if (line := known.get(tuple(path[:end]))) is not None:
             return line
     return 1
 
 
+_Lines = dict[Path, int]
+
+
 @lru_cache(maxsize=4)
-def _tables(text: str) -> tuple[dict[Path, int], ...]:
-    """The first line of each key of the pack itself, then of each of its rules."""
-    tables: list[dict[Path, int]] = [{(): 1}]
+def _tables(text: str) -> tuple[_Lines, dict[str, list[_Lines]]]:
+    """The first line of each key of the pack itself, and of each of its tables of each kind."""
+    pack: _Lines = {(): 1}
+    entries: dict[str, list[_Lines]] = {kind: [] for kind in KINDS}
     table: Path = ()
     quote = ""
     for number, line in enumerate(text.split("\n"), 1):
@@ -41,19 +49,19 @@ def _tables(text: str) -> tuple[dict[Path, int], ...]:
             continue
         if header := _HEADER.match(line):
             table = _path(header[2])
-            if header[1] and table == ("rule",):
-                tables.append({(): number})
+            if header[1] and len(table) == 1 and table[0] in entries:
+                entries[table[0]].append({(): number})
                 continue
             here = table
         elif key := _KEY.match(line):
             here = (*table, *_path(key[1]))
         else:
             continue
-        of_rule = len(tables) > 1 and here[0] == "rule"
-        known, here = (tables[-1], here[1:]) if of_rule else (tables[0], here)
+        of_kind = entries.get(here[0])
+        known, here = (of_kind[-1], here[1:]) if of_kind else (pack, here)
         for end in range(1, min(len(here), _DEEPEST) + 1):
             known.setdefault(here[:end], number)
-    return tuple(tables)
+    return pack, entries
 
 
 def _path(name: str) -> Path:

@@ -1,13 +1,13 @@
-"""Packs: files of rules for one jurisdiction, in TOML.
+"""Packs: files of rules for one jurisdiction, and of limits to how long records are kept, in TOML.
 
 What is wrong is told as ``file:line: what``, so that an editor finds it.
 """
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from callguard.policy.kinds import KINDS
+from callguard.policy.limits import RetentionLimit
 from callguard.policy.lines import line_of
+from callguard.policy.retention_table import read_limit
 from callguard.policy.rules import KindSettings, Rule
 from callguard.policy.tables import (
     PackTable,
@@ -34,6 +36,8 @@ MAX_PACK = 256 * 1024
 MAX_LINE = 1_000
 """Most characters of a line: a TOML reader takes the square of a dotted key's length."""
 
+Entry = Rule | RetentionLimit
+
 BASE = "base"
 """The pack that nobody leaves out: emergencies, opt-outs, restrictions."""
 
@@ -48,8 +52,8 @@ class PackError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One jurisdiction's rules. ``shipped`` is whether it came with callguard; ``lines`` are those
-    of the file in which its rules begin."""
+    """One jurisdiction's rules and limits. ``shipped`` is whether it came with callguard; ``lines``
+    are those of the file in which its rules begin, ``limit_lines`` in which its limits do."""
 
     name: str
     title: str
@@ -57,14 +61,25 @@ class Pack:
     file: str
     shipped: bool = True
     lines: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    limits: tuple[RetentionLimit, ...] = ()
+    limit_lines: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     def where(self, rule: int) -> str:
         """``file:line`` of its n-th rule."""
         return f"{self.file}:{self.lines[rule]}"
 
+    def where_limit(self, limit: int) -> str:
+        """``file:line`` of its n-th limit."""
+        return f"{self.file}:{self.limit_lines[limit]}"
+
+
+def limits_of(packs: Iterable[Pack]) -> tuple[RetentionLimit, ...]:
+    """The floors and ceilings of all of them."""
+    return tuple(limit for pack in packs for limit in pack.limits)
+
 
 def parse_pack(name: str, text: str, file: str = "", *, shipped: bool = True) -> Pack:
-    """Reads one pack. Its ``regions`` are those of every rule that names none itself.
+    """Reads one pack. Its ``regions`` are those of every rule and limit that names none itself.
 
     Raises PackError with every fault.
     """
@@ -74,25 +89,49 @@ def parse_pack(name: str, text: str, file: str = "", *, shipped: bool = True) ->
         table = PackTable.model_validate(data)
     except ValidationError as error:
         raise PackError(_faults(file, text, None, error)) from error
-    rules: list[Rule] = []
-    lines: list[int] = []
+    seen: dict[str, str] = {}
     faults: list[str] = []
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(table.rule):
-        try:
-            rule = _rule(entry, table.regions)
-        except ValidationError as error:
-            faults += _faults(file, text, index, error)
-            continue
-        line = line_of(text, index, ("id",))
-        if rule.id in seen:
-            faults.append(_twice(rule, f"{file}:{line}", f"{file}:{seen[rule.id]}"))
-        seen.setdefault(rule.id, line)
-        rules.append(rule)
-        lines.append(line)
+    entries = partial(_entries, file, text, seen, faults)
+    rules = entries("rule", table.rule, partial(_rule, regions=table.regions))
+    limits = entries("retention", table.retention, partial(read_limit, regions=table.regions))
     if faults:
         raise PackError(faults)
-    return Pack(name, table.title, tuple(rules), file, shipped, tuple(lines))
+    return Pack(
+        name,
+        table.title,
+        tuple(rule for rule, _ in rules if isinstance(rule, Rule)),
+        file,
+        shipped,
+        tuple(line for _, line in rules),
+        tuple(limit for limit, _ in limits if isinstance(limit, RetentionLimit)),
+        tuple(line for _, line in limits),
+    )
+
+
+def _entries(
+    file: str,
+    text: str,
+    seen: dict[str, str],
+    faults: list[str],
+    kind: str,
+    tables: Sequence[Mapping[str, object]],
+    read: Callable[[Mapping[str, object]], Entry],
+) -> list[tuple[Entry, int]]:
+    """All tables of one kind, each with its line. ``seen`` is where each id stands; it and
+    ``faults`` grow."""
+    found: list[tuple[Entry, int]] = []
+    for index, table in enumerate(tables):
+        try:
+            entry = read(table)
+        except ValidationError as error:
+            faults.extend(_faults(file, text, index, error, kind))
+            continue
+        line = line_of(text, index, ("id",), kind)
+        if entry.id in seen:
+            faults.append(_twice(entry, f"{file}:{line}", seen[entry.id]))
+        seen.setdefault(entry.id, f"{file}:{line}")
+        found.append((entry, line))
+    return found
 
 
 def _read_toml(file: str, text: str) -> dict[str, object]:
@@ -175,15 +214,19 @@ def _remembered(name: str, text: str, file: str, shipped: bool) -> Pack:
 def _duplicates(packs: Iterable[Pack]) -> Iterator[str]:
     first: dict[str, str] = {}
     for pack in packs:
-        for index, rule in enumerate(pack.rules):
-            where = pack.where(index)
-            if rule.id in first:
-                yield _twice(rule, where, first[rule.id])
-            first.setdefault(rule.id, where)
+        entries: list[tuple[Entry, str]] = [
+            *((rule, pack.where(index)) for index, rule in enumerate(pack.rules)),
+            *((limit, pack.where_limit(index)) for index, limit in enumerate(pack.limits)),
+        ]
+        for entry, where in entries:
+            if entry.id in first:
+                yield _twice(entry, where, first[entry.id])
+            first.setdefault(entry.id, where)
 
 
-def _twice(rule: Rule, second: str, first: str) -> str:
-    return f"{second}: rule {rule.id} is there already: {first}"
+def _twice(entry: Entry, second: str, first: str) -> str:
+    what = "rule" if isinstance(entry, Rule) else "limit"
+    return f"{second}: {what} {entry.id} is there already: {first}"
 
 
 def _rule(entry: Mapping[str, object], regions: frozenset[str]) -> Rule:
@@ -225,19 +268,23 @@ def _checked(settings: type[KindSettings], values: Mapping[str, object]) -> Kind
         raise ValidationError.from_exception_data(settings.__name__, lines) from error
 
 
-def _faults(file: str, text: str, index: int | None, error: ValidationError) -> list[str]:
+def _faults(
+    file: str, text: str, index: int | None, error: ValidationError, kind: str = "rule"
+) -> list[str]:
     """One line for each thing that a table has wrong."""
     return [
-        f"{file}:{_line(text, index, fault['loc'])}: {key_of(fault) or 'rule'}: {told_of(fault)}"
+        f"{file}:{_line(text, index, fault['loc'], kind)}: "
+        f"{key_of(fault) or kind}: {told_of(fault)}"
         for fault in error.errors(include_url=False)
     ]
 
 
-def _line(text: str, index: int | None, place: tuple[int | str, ...]) -> int:
+def _line(text: str, index: int | None, place: tuple[int | str, ...], kind: str) -> int:
     path = [part for part in place if isinstance(part, str)]
-    if index is None and path[:1] == ["rule"] and len(place) > 1 and isinstance(place[1], int):
-        return line_of(text, place[1], path[1:])
-    return line_of(text, index, path)
+    if index is None and path[:1] in (["rule"], ["retention"]):
+        kind, index, path = path[0], next((n for n in place if isinstance(n, int)), None), path[1:]
+        path = path if index is not None else [kind, *path]
+    return line_of(text, index, path, kind)
 
 
 def _line_told(error: ValueError, text: str) -> int:

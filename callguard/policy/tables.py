@@ -89,13 +89,14 @@ class ScopeTable(BaseModel):
 
 
 class PackTable(BaseModel):
-    """The pack as a whole, its rules not looked into."""
+    """The pack as a whole, its rules and limits not looked into."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: _Text
     regions: frozenset[_Region] = frozenset()
     rule: list[dict[str, object]] = []
+    retention: list[dict[str, object]] = []
 
 
 def read_settings(settings: type[KindSettings], values: Mapping[str, object]) -> KindSettings:

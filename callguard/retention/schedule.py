@@ -20,7 +20,8 @@ Keep = Callable[[datetime], datetime | None]
 class RecordFacts:
     """What the law asks of a record. ``since`` is the instant that its data class names; None for
     one that has not come yet (a contract that goes on). Regions are ISO 3166; "" is not known.
-    ``zone`` is where its days are counted."""
+    ``zone`` is where its days are counted; ``gone_at`` when the end of the tenant's contract takes
+    it away, if that is known."""
 
     since: datetime | None
     tenant_region: str = ""
@@ -29,6 +30,7 @@ class RecordFacts:
     purpose: str = ""
     direction: str = ""
     zone: tzinfo = UTC
+    gone_at: datetime | None = None
 
 
 def schedule(
@@ -44,6 +46,8 @@ def schedule(
     if facts.since is None:
         return None
     due = None if policy is None else policy.after(facts.since, facts.zone)
+    if facts.gone_at is not None:  # what a law wants longer stays until it is archived
+        due = facts.gone_at if due is None else min(due, facts.gone_at)
     for limit in ceilings:
         if concerns(limit, data_class, facts, now):
             latest = limit.span.after(facts.since, facts.zone)

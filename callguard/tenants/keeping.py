@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from callguard.policy.limits import RetentionLimit, bounds
 from callguard.policy.numbers import parse_number
 from callguard.policy.span import Span
+from callguard.retention.at_end import at_end_of
 from callguard.retention.classes import CLASSES
 from callguard.retention.schedule import Keep, RecordFacts, later, schedule
 from callguard.tenants.tenant import Tenant
@@ -37,23 +38,28 @@ def keeping(tenant: Tenant | None, data_class: str, concern: Concern = NOBODY) -
 
 
 def kept_until(
-    tenant: Tenant | None, data_class: str, since: datetime, *, concern: Concern = NOBODY
+    tenant: Tenant | None, data_class: str, since: datetime | None, *, concern: Concern = NOBODY
 ) -> datetime | None:
-    """Until when the record is kept; None is no end yet."""
+    """Until when the record is kept; None is no end yet. ``since`` None is the end of the
+    contract."""
     span = span_of(tenant, data_class)
     if tenant is None:
-        return None if span is None else span.after(since)
+        return None if span is None or since is None else span.after(since)
+    since = tenant.ended_at if since is None else since
+    if since is None:
+        return None
+    floors = bounds(tenant.limits, "floor", data_class)
+    ceilings = bounds(tenant.limits, "ceiling", data_class)
     facts = RecordFacts(
         since,
         tenant.settings.home_region,
         tenant.settings.licensed_operator,
-        region_of(concern.subject) if tenant.limits else "",
+        region_of(concern.subject) if any(map(_asks_where, (*floors, *ceilings))) else "",
         concern.purpose,
         concern.direction,
         zone_of(tenant),
+        _gone_at(tenant, data_class),
     )
-    floors = bounds(tenant.limits, "floor", data_class)
-    ceilings = bounds(tenant.limits, "ceiling", data_class)
     return schedule(data_class, facts, span, floors, ceilings, since)
 
 
@@ -61,6 +67,20 @@ def span_of(tenant: Tenant | None, data_class: str) -> Span | None:
     """What the tenant chose for the class, or what stands where it chose nothing."""
     chosen = tenant.retention.get(data_class) if tenant else None
     return CLASSES[data_class].default if chosen is None else chosen
+
+
+def _asks_where(limit: RetentionLimit) -> bool:
+    """Whether it is about numbers of some countries: where one belongs takes long to tell."""
+    return limit.whose != "tenant" and bool(limit.regions)
+
+
+def _gone_at(tenant: Tenant, data_class: str) -> datetime | None:
+    """When the end of the contract takes a class away, if that is known."""
+    if tenant.ended_at is None:
+        return None
+    chosen = tenant.at_end.get(data_class)
+    at_end = at_end_of(data_class) if chosen is None else chosen
+    return at_end.gone_at(tenant.ended_at, zone_of(tenant))
 
 
 def keeping_evidence(tenant: Tenant | None, concern: Concern = NOBODY) -> Keep:

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 from callguard.audit.log import Entry, append
 from callguard.storage.schema import tenant_keys, tenant_recipients, tenants
 from callguard.tenants.present import check_present, check_together
-from callguard.tenants.store import OwnKey, changed_at
+from callguard.tenants.stamp import changed_at
+from callguard.tenants.store import OwnKey
 from callguard.tenants.tenant import TenantError, TenantSettings, check_settings
 
 State = Literal["active", "replaced", "retired", "destroyed"]

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, insert
 
 from callguard.audit.log import Entry, append
 from callguard.policy.overrides import Override, OverrideError, changed, loosens
 from callguard.policy.rules import Rule
-from callguard.storage.schema import tenant_rules, tenants
-from callguard.tenants.store import changed_at
-from callguard.tenants.tenant import TenantError
+from callguard.storage.schema import tenant_rules
+from callguard.tenants.stamp import touch
 
 
 def as_override(rule: str, change: Mapping[str, Any], reason: str) -> Override:
@@ -48,7 +47,7 @@ def set_rule(
     looser = loosens(rule, override)
     if looser and not override.reason.strip():
         raise OverrideError(f"that loosens {rule.id} ({rule.citation}): say why, with a reason")
-    _touch(connection, tenant_id, at)
+    touch(connection, tenant_id, at)
     change = _stored(override)
     _forget(connection, tenant_id, override.rule)
     connection.execute(
@@ -73,7 +72,7 @@ def restore_rule(
 
     Raises OverrideError where it had none, TenantError where there is no such tenant.
     """
-    _touch(connection, tenant_id, at)
+    touch(connection, tenant_id, at)
     if not _forget(connection, tenant_id, rule_id):
         raise OverrideError(f"tenant {tenant_id} has no values of its own for {rule_id}")
     append(connection, Entry(at, actor, "policy.restore", rule_id, tenant_id))
@@ -97,16 +96,6 @@ def _stored(override: Override) -> dict[str, object]:
         "disabled": override.disabled,
     }
     return {name: value for name, value in values.items() if value not in (None, False, {})}
-
-
-def _touch(connection: Connection, tenant_id: str, at: datetime) -> None:
-    touched = connection.execute(
-        update(tenants)
-        .where(tenants.c.id == tenant_id)
-        .values(updated_at=changed_at(connection, at))
-    )
-    if touched.rowcount == 0:
-        raise TenantError(f"there is no tenant {tenant_id}")
 
 
 def _forget(connection: Connection, tenant_id: str, rule_id: str) -> bool:

@@ -1,25 +1,26 @@
 """Making tenants and changing what belongs to them. Synchronous, inside a writing transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from callguard.audit.log import Entry, append
+from callguard.policy.limits import RetentionLimit
 from callguard.policy.numbers import mask, parse_number
-from callguard.policy.span import Span
-from callguard.retention.classes import SETTABLE
 from callguard.storage.schema import (
     tenant_endpoints,
     tenant_keys,
     tenant_numbers,
     tenant_recipients,
-    tenant_retention,
     tenants,
 )
+from callguard.tenants.lawful import check_standing
 from callguard.tenants.present import check_present
+from callguard.tenants.retaining import set_retention, standing
+from callguard.tenants.stamp import changed_at
 from callguard.tenants.tenant import (
     TenantError,
     TenantSettings,
@@ -27,8 +28,10 @@ from callguard.tenants.tenant import (
     check_settings,
 )
 
-LONGEST = Span(months=100 * 12)
-"""No tenant keeps a record longer."""
+__all__ = ["NewTenant", "OwnKey", "add", "change_settings", "set_retention"]
+
+LEGAL = frozenset({"home_region", "licensed_operator"})
+"""The settings by which the law says how long a tenant keeps its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,6 @@ def _own_number(connection: Connection, new: NewTenant, raw: str) -> None:
         raise TenantError(f"number {raw} belongs to a tenant already") from error
 
 
-def changed_at(connection: Connection, at: datetime) -> datetime:
-    """A time later than every change before it, whatever the clock says: by it
-    ``TenantDirectory.refresh`` sees that there was one."""
-    last = connection.execute(select(func.max(tenants.c.updated_at))).scalar()
-    return at if last is None else max(at, last + timedelta(microseconds=1))
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """What ``change_settings`` did: the settings afterwards, and those that are other than before,
@@ -134,11 +130,13 @@ def change_settings(
     *,
     at: datetime,
     actor: str,
+    limits: Iterable[RetentionLimit] = (),
 ) -> Change:
     """Sets some of a tenant's settings; a running service heeds it from the next call on. Where
     they are so already nothing is written.
 
-    Raises TenantError, also where the settings do not go together; then nothing was set.
+    Raises TenantError, also where the settings do not go together, or where by one of ``limits``
+    the tenant may not keep its records as it chose to; then nothing was set.
     """
     row = connection.execute(
         select(tenants.c.settings).where(tenants.c.id == tenant_id)
@@ -151,6 +149,8 @@ def change_settings(
     after = {key: value for key, value in wanted.items() if present[key] != value}
     if "own_key" in after:
         check_present(connection, tenant_id, own_key=settings.own_key)
+    if after.keys() & LEGAL:
+        check_standing(limits, settings, standing(connection, tenant_id), at)
     before = {key: present[key] for key in after}
     if after:
         connection.execute(
@@ -167,32 +167,3 @@ def _unnamed(values: dict[str, object]) -> dict[str, object]:
     """For the audit log, which carries no numbers."""
     shown = values.get("shown_number")
     return {**values, "shown_number": mask(str(shown))} if shown else values
-
-
-def set_retention(
-    connection: Connection, tenant_id: str, data_class: str, span: Span, *, at: datetime, actor: str
-) -> None:
-    """Sets how long a tenant's records of a class are kept, for records to come.
-
-    Raises TenantError.
-    """
-    if data_class not in SETTABLE:
-        raise TenantError(f"{data_class!r} is no data class; known: {', '.join(SETTABLE)}")
-    if span.may_exceed(LONGEST):
-        raise TenantError(f"{span} is longer than {LONGEST}")
-    touched = connection.execute(
-        update(tenants)
-        .where(tenants.c.id == tenant_id)
-        .values(updated_at=changed_at(connection, at))
-    )
-    if touched.rowcount == 0:
-        raise TenantError(f"there is no tenant {tenant_id}")
-    where = (tenant_retention.c.tenant_id == tenant_id) & (
-        tenant_retention.c.data_class == data_class
-    )
-    connection.execute(delete(tenant_retention).where(where))
-    connection.execute(
-        insert(tenant_retention).values(tenant_id=tenant_id, data_class=data_class, span=str(span))
-    )
-    details = {"class": data_class, "span": str(span)}
-    append(connection, Entry(at, actor, "tenant.retention", tenant_id, tenant_id, details))

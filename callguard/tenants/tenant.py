@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 from zoneinfo import available_timezones
 
@@ -14,6 +16,7 @@ from callguard.policy.facts import Purpose
 from callguard.policy.limits import RetentionLimit
 from callguard.policy.overrides import Override
 from callguard.policy.span import Span
+from callguard.retention.at_end import AtEnd
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -22,6 +25,12 @@ Digit = Annotated[str, Field(pattern=r"^[0-9]$")]
 AgentCode = Literal["pause", "resume", "stop", "withdraw", "optout"]
 SubjectCode = Literal["stop", "withdraw", "optout"]
 """Whoever is recorded may end that, and never begin it: to resume is none of theirs."""
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """All there are; finding them out takes the time of a call."""
+    return frozenset(available_timezones())
 
 
 class TenantError(ValueError):
@@ -97,7 +106,7 @@ class TenantSettings(BaseModel):
     @field_validator("time_zone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _zones():
             raise ValueError(f"{value!r} is no time zone such as Europe/Paris")
         return value
 
@@ -112,7 +121,8 @@ class TenantSettings(BaseModel):
 class Tenant:
     """A tenant as the gate knows it. ``retention`` is how long it chose to keep its records, by
     data class; ``limits`` what the law says of that; ``overrides`` are its own values for rules,
-    by the rule's id. ``ended_at`` is when its contract ended or will."""
+    by the rule's id. ``ended_at`` is when its contract ended or will; ``at_end`` what then becomes
+    of its records, by data class, where it chose that."""
 
     id: str
     name: str
@@ -122,6 +132,7 @@ class Tenant:
     overrides: tuple[Override, ...] = ()
     limits: tuple[RetentionLimit, ...] = ()
     ended_at: datetime | None = None
+    at_end: Mapping[str, AtEnd] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def check_id(text: str) -> str:

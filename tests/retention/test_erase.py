@@ -14,9 +14,9 @@ from callguard.recording.spool import Spool
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.erase import ErasureCertificate, erase_recording, recordings_of
-from callguard.retention.holds import HeldError
-from callguard.retention.ledger import LedgerError
-from callguard.retention.purge import purge
+from callguard.retention.erasures.ledger import LedgerError
+from callguard.retention.holds.covering import HeldError
+from callguard.retention.purging.purge import purge
 from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, erasures, purges, recording_events, recordings

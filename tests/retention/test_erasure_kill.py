@@ -15,11 +15,11 @@ from sqlalchemy import Connection, select
 
 from callguard.recording.spool import Spool
 from callguard.recording.store.folder import FolderStore
-from callguard.retention import ledger as ledger_module
-from callguard.retention import purge as purge_module
 from callguard.retention.erase import erase_recording
-from callguard.retention.forgetting import forget_again, verify
-from callguard.retention.purge import finish_erasures, purge
+from callguard.retention.erasures import ledger as ledger_module
+from callguard.retention.erasures.forgetting import forget_again, verify
+from callguard.retention.purging import pace as pace_module
+from callguard.retention.purging.purge import finish_erasures, purge
 from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
 from callguard.storage.schema import erasures, recordings
@@ -95,7 +95,7 @@ def child(folder: Path, what: str, steps: int, told: int) -> None:
     vars(ledger_module)["os"] = FatefulOs(fate)
     fate.around(store, "delete")
     if what == "purge":
-        purge_module.RECORDINGS = 2
+        pace_module.MOST = 2
         asyncio.run(purge(write, store, ledger, clock, actor="test"))
         os.write(told, b"all\n")
         return
