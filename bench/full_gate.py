@@ -1,6 +1,8 @@
 """callguard's full durable gate, as a server for the bench: AGI in, policy, one commit, AGI out."""
 
+import asyncio
 import tempfile
+from collections.abc import Callable, Coroutine
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePosixPath
 from typing import NoReturn, cast
@@ -43,7 +45,16 @@ def serve(pipe: Connection) -> None:
         uvloop.run(_serve(pipe, Path(folder)))
 
 
+Beside = Callable[[Database, Journal], Coroutine[None, None, None]]
+"""What else the same process does meanwhile."""
+
+
 async def _serve(pipe: Connection, folder: Path) -> None:
+    await serve_beside(pipe, folder, None)
+
+
+async def serve_beside(pipe: Connection, folder: Path, beside: Beside | None) -> None:
+    """The gate on a database of that folder, which is made if there is none."""
     clock = SystemClock()
     database = Database(f"sqlite:///{folder / 'bench.db'}")
     upgrade(database)
@@ -80,4 +91,9 @@ async def _serve(pipe: Connection, folder: Path) -> None:
     spare_the_old()
     writer = journal.start()
     pipe.send(await server.start("127.0.0.1", 0))
-    await writer
+    if beside is None:
+        await writer
+        return
+    async with asyncio.TaskGroup() as group:
+        group.create_task(beside(database, journal))
+        await writer

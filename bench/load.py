@@ -63,7 +63,7 @@ class Load:
     p99: float
 
 
-class _Call(asyncio.Protocol):
+class AgiCall(asyncio.Protocol):
     """One call; ``done`` gets whether at least one command came before the server closed."""
 
     def __init__(self, hello: bytes, done: asyncio.Future[bool]) -> None:
@@ -108,7 +108,7 @@ async def run(port: int, seconds: float, at_once: int = AT_ONCE) -> Load:
             try:
                 async with asyncio.timeout(3):
                     transport, _ = await loop.create_connection(
-                        lambda hello=hello, done=done: _Call(hello, done),  # type: ignore[misc] # mypy cannot type a lambda's defaults
+                        lambda hello=hello, done=done: AgiCall(hello, done),  # type: ignore[misc] # mypy cannot type a lambda's defaults
                         "127.0.0.1",
                         port,
                     )

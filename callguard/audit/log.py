@@ -3,16 +3,21 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import BigInteger, Connection, insert, select, type_coerce
 
-from callguard.storage.schema import audit
+from callguard.storage.schema import audit, audit_beginning
 from callguard.storage.types import to_micros
 
 GENESIS = "0" * 64
 """What the first row has in place of a previous digest."""
+
+CUT = "audit.cut"
+"""The act of purging the oldest rows: its details are the sequence and digest of the last of
+them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,15 @@ def append(connection: Connection, entry: Entry) -> None:
 
 
 def first_broken(connection: Connection) -> int | None:
-    """The sequence number of the first row that does not follow from the one before, if any.
+    """The sequence number of the first row that does not follow from the one before, if any. A log
+    whose oldest rows were purged begins behind them, where a later row of it says that it does.
 
     Rows cut off the end leave a chain that is whole; only a copy of the last digest shows them.
     """
-    previous, expected = GENESIS, 1
+    beginning = connection.execute(select(audit_beginning)).one_or_none()
+    previous = beginning.digest if beginning else GENESIS
+    expected = first = beginning.seq + 1 if beginning else 1
+    begins = beginning is None
     # As they are stored: a row that was tampered with need not hold an instant or JSON.
     raw = [type_coerce(c, BigInteger).label("micros") if c is audit.c.at else c for c in audit.c]
     for row in connection.execute(select(*raw).order_by(audit.c.seq)):
@@ -83,5 +92,14 @@ def first_broken(connection: Connection) -> int | None:
         )
         if (row.seq, row.previous, row.digest) != (expected, previous, found):
             return int(row.seq)
+        if row.action == CUT and beginning is not None and not begins:
+            begins = _names(row.details, beginning.seq, beginning.digest)
         previous, expected = row.digest, expected + 1
-    return None
+    return None if begins else int(first)
+
+
+def _names(details: str, seq: int, digest: str) -> bool:
+    with suppress(ValueError, AttributeError):
+        said = json.loads(details)
+        return bool(said.get("seq") == seq and said.get("digest") == digest)
+    return False

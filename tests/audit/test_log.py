@@ -15,7 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from callguard.audit.log import GENESIS, Entry, append, canonical, digest, first_broken
 from callguard.storage.database import Database
-from callguard.storage.schema import audit
+from callguard.storage.schema import audit, audit_beginning, metadata
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ROWS = 5
@@ -37,7 +37,7 @@ def entry(number: int) -> Entry:
 @cache
 def _engine() -> Engine:
     engine = create_engine("sqlite://", poolclass=StaticPool)
-    audit.create(engine)
+    metadata.create_all(engine, tables=[audit, audit_beginning])
     return engine
 
 

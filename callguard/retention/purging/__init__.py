@@ -1,0 +1,1 @@
+"""Taking away what has expired, and certifying it."""

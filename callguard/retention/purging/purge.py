@@ -1,0 +1,294 @@
+"""The purge: takes away what has expired, in small transactions, and leaves a certificate.
+
+Recordings and archives go first, as ``retention/erasing.py`` says; rows of other kinds go before
+the payloads, so that a store that fails keeps none of them. What a hold covers stays, hidden: it is
+asked in the transaction that deletes. A purge that was cut short is taken up by the next one; what
+it took stands in its own certificate, which then has no end.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from callguard.clock import Clock
+from callguard.ids import uuid7
+from callguard.recording.erasure import Write, erase_for_good
+from callguard.recording.store.objects import ObjectStore
+from callguard.retention.erasures.ledger import Erasure, ErasureLedger
+from callguard.retention.purging import audit_prefix, certificates, export_files, leader
+from callguard.retention.purging import pace as pace_module
+from callguard.retention.purging.certificates import Certificate, Tally, open_certificate
+from callguard.retention.purging.clock_sense import ClockError, ClockSense, refusal
+from callguard.retention.purging.erasing import TABLES as SEALED
+from callguard.retention.purging.erasing import (
+    end_erasures,
+    erasures_of,
+    finish_erasures,
+    unfinished,
+)
+from callguard.retention.purging.expired import (
+    ROWS,
+    TABLES,
+    due,
+    kept_by_holds,
+    next_rows,
+    take_rows,
+)
+from callguard.retention.purging.further import Due, Further
+from callguard.retention.purging.giving_way import GivingWay
+from callguard.retention.purging.leader import BusyError, Lease
+from callguard.retention.purging.pace import Pace
+from callguard.retention.schedule import Keep
+
+__all__ = [
+    "TABLES",
+    "BusyError",
+    "Certificate",
+    "ClockError",
+    "Due",
+    "Surroundings",
+    "Write",
+    "due",
+    "end_erasures",
+    "finish_erasures",
+    "purge",
+]
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+LOOK_S = 1.0
+"""How often a purge looks at the clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a purge stands in. ``sense`` judges the clock; ``further`` are the other rooms that it
+    takes from; ``exports`` is the folder of the exports' files; ``audit`` is until when an entry of
+    the audit log is kept, where its old ones go at all."""
+
+    sense: ClockSense | None = None
+    further: Sequence[Further] = ()
+    exports: Path | None = None
+    audit: Keep | None = None
+    way: GivingWay = field(default_factory=GivingWay)
+
+
+async def purge(
+    write: Write,
+    store: ObjectStore,
+    ledger: ErasureLedger,
+    clock: Clock,
+    *,
+    actor: str,
+    around: Surroundings | None = None,
+) -> Certificate:
+    """Takes all that had expired when it was called.
+
+    Raises BusyError where somebody else purges and ClockError where the clock is not believed, and
+    then nothing went; LedgerError, ObjectStoreError or what ``write`` raises, and then the rest is
+    taken by the next one. A further room that fails is named in the certificate.
+    """
+    around = around or Surroundings()
+    if around.sense is not None and (fault := await write(around.sense.look)):
+        raise ClockError(refusal(fault))
+    now = clock.now()
+    purge_id = str(uuid7(now))
+    facts = around.sense.facts() if around.sense else {}
+
+    def begin(connection: Connection) -> tuple[Lease, int]:
+        lease = leader.take(connection, leader.PURGE, leader.who(actor), now)
+        open_certificate(connection, purge_id, now, actor, facts)
+        return lease, unfinished(connection)
+
+    lease, resumed = await write(begin)
+    run = _Run(write, clock, around, purge_id, actor, now, lease)
+    try:
+        for name in SEALED:
+            await run.take_sealed(ledger, name)
+        for name in ROWS:
+            await run.take_all(name, partial(take_rows, name=name, now=now))
+        await run.take_exports()
+        await finish_erasures(run.fenced, store, clock, around.way)
+        faults = await run.take_further()
+        await run.take_audit()
+        return await run.certify(resumed, facts, faults)
+    except Exception:
+        await run.give_up()
+        raise
+
+
+Place = tuple[Any, ...] | None
+
+
+class _Run:
+    """One purge under way. Every transaction asks first whether it is still the leader, and now and
+    then whether the clock can still be believed."""
+
+    def __init__(
+        self,
+        write: Write,
+        clock: Clock,
+        around: Surroundings,
+        purge_id: str,
+        actor: str,
+        now: datetime,
+        lease: Lease,
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._around = around
+        self._id = purge_id
+        self._actor = actor
+        self._now = now
+        self._lease = lease
+        self._looked = clock.monotonic()
+        self._took = self._worked = 0.0
+        self.tally = Tally(dict.fromkeys(TABLES, 0))
+
+    async def fenced(self, work: Callable[[Connection], T], /) -> T:
+        """One transaction of this purge. Raises BusyError, ClockError."""
+
+        def guarded(connection: Connection) -> tuple[T, Lease, float]:
+            since = self._clock.monotonic()
+            lease = leader.require(connection, self._lease, self._clock.now())
+            if self._around.sense is not None and since - self._looked >= LOOK_S:
+                self._around.sense.require(connection)
+                self._looked = since
+            return work(connection), lease, self._clock.monotonic() - since
+
+        result, self._lease, took = await self._write(guarded)
+        self._took = max(self._took, took)
+        self._worked += took
+        return result
+
+    async def take_all(
+        self, name: str, step: Callable[..., tuple[Tally, Place]], place: Place = None
+    ) -> None:
+        """Everything of a class, a few rows a time."""
+        pace = Pace()
+        while True:
+            limit = min(pace.rows, pace_module.MOST)
+
+            def take(
+                connection: Connection, place: Place = place, limit: int = limit
+            ) -> tuple[Tally, Place]:
+                tally, behind = step(connection, place=place, limit=limit, tally=self.tally)
+                self._note(connection, tally)
+                return tally, behind
+
+            self.tally, place = await self.fenced(take)
+            if place is None:
+                return
+            pace = await self._rested(pace)
+
+    async def take_sealed(self, ledger: ErasureLedger, name: str) -> None:
+        """Begins the erasure of recordings or archives, and enters in the certificate those that it
+        brought about."""
+        pace, table = Pace(), SEALED[name]
+        place: Place = None
+        chosen = taken = self.tally
+
+        def choose(connection: Connection) -> list[Erasure]:
+            nonlocal place, chosen, taken
+            limit = min(pace.rows, pace_module.MOST)
+            step = next_rows(connection, table, self._now, before, limit, table.c.id)
+            chosen = kept_by_holds(connection, table, name, step, self.tally)
+            taken, place = chosen, step.place
+            return erasures_of(connection, name, [row.id for row in step.rows], self._now)
+
+        def then(connection: Connection, new: Sequence[Erasure]) -> None:
+            nonlocal taken
+            taken = chosen
+            for one in SEALED:
+                taken = taken.taken(one, [e.object_id for e in new if e.data_class == one])
+            self._note(connection, taken)
+
+        while True:
+            before = place
+            await erase_for_good(self.fenced, ledger, choose, then)
+            self.tally = taken
+            if place is None:
+                return
+            pace = await self._rested(pace)
+
+    async def take_exports(self) -> None:
+        """Exports, with their files."""
+        folder = self._around.exports
+        if folder is None:
+            return
+        await self.take_all(export_files.EXPORT, partial(export_files.begin, now=self._now))
+        while begun := await self.fenced(partial(export_files.begun, limit=pace_module.MOST)):
+            await asyncio.to_thread(export_files.remove, folder, [file for _, file in begun])
+            await self.fenced(partial(export_files.end, ids=[one for one, _ in begun]))
+
+    async def take_further(self) -> dict[str, str]:
+        """What the other rooms have; which of them failed, and why."""
+        faults = {}
+        for room in self._around.further:
+            try:
+                counts = await room.take(self._now)
+            except Exception as error:  # whatever its means raise: the others go on
+                faults[room.name] = str(error) or type(error).__name__
+                log.error("purge_room_failed", room=room.name, reason=faults[room.name])
+                continue
+            tally = self.tally.elsewhere(room.name, counts)
+            await self.fenced(partial(self._note, tally=tally))
+            self.tally = tally
+        return faults
+
+    async def take_audit(self) -> None:
+        """The oldest entries of the audit log, where they go at all."""
+        if self._around.audit is not None:
+            step = partial(
+                audit_prefix.take, now=self._now, keep=self._around.audit, actor=self._actor
+            )
+            await self.take_all(audit_prefix.AUDIT, step)
+
+    async def certify(
+        self, resumed: int, clock: Mapping[str, object], faults: Mapping[str, str]
+    ) -> Certificate:
+        made = Certificate(
+            self._id,
+            self._now,
+            self._clock.now(),
+            self._actor,
+            self.tally,
+            resumed,
+            clock,
+            faults,
+        )
+
+        def end(connection: Connection) -> None:
+            certificates.certify(connection, made)
+            leader.release(connection, self._lease, made.finished_at)
+
+        await self.fenced(end)
+        log.info("purged", purge=self._id, resumed=resumed, **made.counts)
+        return made
+
+    async def give_up(self) -> None:
+        """Lets another one take over at once, if the database still takes anything."""
+        try:
+            await self._write(
+                lambda connection: leader.release(connection, self._lease, self._clock.now())
+            )
+        except Exception as error:  # then it waits for the lease to run out
+            log.warning("purge_lease_not_released", reason=type(error).__name__)
+
+    def _note(self, connection: Connection, tally: Tally) -> None:
+        if tally is not self.tally:
+            certificates.note(connection, self._id, self._actor, tally)
+
+    async def _rested(self, pace: Pace) -> Pace:
+        took, worked = self._took, self._worked
+        self._took = self._worked = 0.0
+        await self._around.way.rest(worked)
+        return pace.after(took)
