@@ -5,8 +5,9 @@ time takes a ``Clock``, so that tests own it.
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 
 class Clock(Protocol):
@@ -42,3 +43,30 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+_seen: WeakKeyDictionary[Clock, tuple[datetime, float]] = WeakKeyDictionary()
+
+
+def latest(clock: Clock) -> datetime:
+    """The wall time, or where it was set back what it had come to, with the time that has passed
+    since. By it readers tell what has expired: what was gone stays gone. Never for the hours in
+    which somebody may be called."""
+    wall, ticks = clock.now(), clock.monotonic()
+    if (known := _seen.get(clock)) is not None:
+        wall = max(wall, _advanced(*known, ticks))
+    _seen[clock] = wall, ticks
+    return wall
+
+
+def not_before(clock: Clock, moment: datetime) -> None:
+    """From now on ``latest`` is no earlier than this: what a former process of ours had seen."""
+    now = latest(clock)
+    _seen[clock] = max(now, moment), _seen[clock][1]
+
+
+def _advanced(wall: datetime, since: float, ticks: float) -> datetime:
+    try:
+        return wall + timedelta(seconds=max(ticks - since, 0))
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

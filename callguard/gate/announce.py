@@ -12,6 +12,7 @@ from callguard.agi.link import ChannelDead, ConnectionLost
 from callguard.agi.session import AgiSession
 from callguard.agi.wire import AgiError
 from callguard.consent.dialogue import Outcome
+from callguard.consent.evidence import used
 from callguard.consent.given import ConsentError
 from callguard.consent.language import language_of
 from callguard.consent.ledger import Consent, Evidence, as_row, enter_remembered, evidence_of
@@ -29,7 +30,7 @@ from callguard.policy.numbers import parse_number
 from callguard.policy.rules import Obligation
 from callguard.storage.faults import one_line
 from callguard.storage.journal import NotDurableError
-from callguard.tenants.keeping import keeping_evidence
+from callguard.tenants.keeping import Concern, keeping_evidence
 from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,7 @@ async def announce(gate: Gate, session: AgiSession, call: Call, tenant: Tenant |
 async def _asked(gate: Gate, call: Call, tenant: Tenant | None) -> Asked:
     """The law of both ends and the tenant's wish; where the consent by which the verdict went is
     no more, or has no evidence, the strictest there is."""
-    if tenant is None:
+    if tenant is None or gate.tenants.serving(tenant.id) is None:  # its contract has ended
         return Asked(Mode.NONE)
     law, wish = law_of(call.obligations), Mode(tenant.settings.recording_mode)
     mode = choose(law, wish, record=tenant.settings.record)
@@ -199,19 +200,22 @@ async def _keep(telling: Telling, asked: Asked, outcome: Outcome) -> bool:
     )
     kept = True
     try:
-        await _write(gate, entry, tenant)
+        await _write(gate, entry, tenant, call.concern)
     except NotDurableError as error:
         kept = False
         gate.counts.not_durable += 1
         log.error("consent_not_durable", call=call.id, reason=str(error))
         # A no is obeyed all the same; what was granted on that channel before is asked anew.
         state = ConsentState.INCOMPLETE if state is ConsentState.GRANTED else state
+    if kept and entry.proof and state is ConsentState.GRANTED:
+        keep = keeping_evidence(tenant, call.concern)
+        gate.journal.post(work=partial(used, tenant=tenant.id, proof=entry.proof, at=at, keep=keep))
     known = Told(tenant.id, call.id, call.subject, state, entry.until)
     gate.told.enter(call.pbx, telling.session.env.uniqueid, known)
     return kept
 
 
-async def _write(gate: Gate, entry: Consent, tenant: Tenant) -> None:
+async def _write(gate: Gate, entry: Consent, tenant: Tenant, concern: Concern) -> None:
     """Raises NotDurableError."""
     days = tenant.settings.remember_days
     if (
@@ -221,7 +225,8 @@ async def _write(gate: Gate, entry: Consent, tenant: Tenant) -> None:
         and entry.subject
         and days
     ):
-        work = partial(enter_remembered, entry=entry, days=days, keep=keeping_evidence(tenant))
+        keep = keeping_evidence(tenant, concern)
+        work = partial(enter_remembered, entry=entry, days=days, keep=keep)
         try:
             await gate.journal.write(work, timeout=gate.durable_s)
         except (ConsentError, ContactError) as error:

@@ -117,7 +117,7 @@ class CallBack:
         elif now - claim.at > GIVEN_UP:
             reason = f"could not be called back within {GIVEN_UP.days} days"
             await settle_claim(gate, claim, "expired", reason)
-        elif gate.tenants.get(claim.tenant) is None:
+        elif gate.tenants.serving(claim.tenant) is None:
             await settle_claim(gate, claim, "expired", "its tenant is no more")
         else:
             await self._call(claim)

@@ -161,6 +161,8 @@ def _undecidable(
     if tenant is None:
         named = f"{request.tenant[:63]!r}" if request.tenant else "of this line or number"
         reason = f"no tenant {named} is known"
+        if known.tenants.get(request.tenant) is not None:
+            reason = f"the contract of tenant {named} has ended"
         return refusal("gate.tenant", reason) if outbound else unrecorded("gate.tenant", reason)
     if purpose is None:
         reason = f"{request.purpose[:32]!r} is not a purpose"

@@ -78,7 +78,7 @@ def read_dossier(
 def _read(
     connection: Connection, tenant: str, subject: str, campaign: str | None, at: datetime
 ) -> Dossier:
-    contact = read_contact(connection, tenant, subject) if subject else NOTHING_KNOWN
+    contact = read_contact(connection, tenant, subject, at) if subject else NOTHING_KNOWN
     figures = None
     if campaign is not None:
         figures = _figures(connection, tenant, campaign, (at - FIGURES).date()) or None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Text, select, type_coerce
 
 from callguard.policy.facts import Attempt
+from callguard.storage.alive import alive
 from callguard.storage.schema import attempts, contacts
 from callguard.storage.types import to_micros
 
@@ -27,11 +28,14 @@ class Kept:
         tenant: str,
         wished: NDArray[np.int64],
         since: datetime | None,
+        at: datetime,
     ) -> None:
-        """``since`` is from when on calls count; None where none do. Raises SQLAlchemyError."""
-        self._connection, self._tenant, self._since = connection, tenant, since
+        """``since`` is from when on calls count; None where none do. ``at`` is the moment for which
+        is asked: of contacts that have expired by then nothing is kept. Raises SQLAlchemyError."""
+        self._connection, self._since = connection, since
+        self._known = (contacts.c.tenant_id == tenant) & alive(contacts, at)
         self.wished = wished
-        self.contacts = _subjects(connection, contacts.c.subject, contacts.c.tenant_id == tenant)
+        self.contacts = _subjects(connection, contacts.c.subject, self._known)
         self.called = (
             _subjects(connection, attempts.c.subject, _later(since))
             if since is not None
@@ -46,7 +50,7 @@ class Kept:
     def read_contacts(self, numbers: NDArray[np.int64]) -> dict[int, str]:
         """What is stored of contacts. Raises SQLAlchemyError."""
         columns = select(contacts.c.subject, type_coerce(contacts.c.known, Text))
-        mine = columns.where(contacts.c.tenant_id == self._tenant)
+        mine = columns.where(self._known)
         found = {}
         for subjects in _keys(numbers):
             rows = self._connection.execute(mine.where(contacts.c.subject.in_(subjects))).all()

@@ -24,6 +24,7 @@ from callguard.gate.room import Gate
 from callguard.gate.withdrawals import Ended, Withdrawal
 from callguard.ids import uuid7
 from callguard.optout.events import OptOutEvent
+from callguard.recording.erasure import Fate
 from callguard.recording.recorder import OpenRecording
 from callguard.tenants.keeping import keeping_evidence
 from callguard.tenants.tenant import TenantSettings
@@ -200,30 +201,32 @@ class _Acting:
         withdrawal = self._withdrawal(erase=False) if self.who == "subject" else None
         self.acts.ended = True
         loud = await self._silence()
-        kept = await self._kept(withdrawal) if withdrawal else True
+        fate = await self._kept(withdrawal) if withdrawal else Fate.ERASED
         if loud:
             return self._failed("recording_not_stopped")
-        return Outcome(Result.DONE if kept else Result.PENDING, Now.STOPPED)
+        return Outcome(Result.PENDING if fate is Fate.FAILED else Result.DONE, Now.STOPPED)
 
     async def _withdraw(self) -> Outcome:
         """Who is not the one whom the call is about, and was told of nothing, is on no recording:
-        theirs is only that it ends."""
+        theirs is only that it ends. What a hold keeps ends too, and is not said to be erased: it
+        is when the hold goes."""
         if self.who == "subject" and self._subject() is None:
             return await self._stop()
         withdrawal = self._withdrawal(erase=True)
         self.acts.ended = True
         await self._stop_here(self.running, erasing=True)
-        if not await self._kept(withdrawal):
-            self._count("recording_not_erased")
-            loud = await self._silence()
-            if loud:
+        fate = await self._kept(withdrawal)
+        if fate is not Fate.ERASED:
+            if fate is Fate.FAILED:
+                self._count("recording_not_erased")
+            if await self._silence():
                 return self._failed("recording_not_stopped")
-            return Outcome(Result.PENDING, Now.STOPPED)
+            return Outcome(Result.DONE if fate is Fate.HELD else Result.PENDING, Now.STOPPED)
         self.acts.erased = True
         self.acts.stopped.update(one.id for one in self.running)
         return Outcome(Result.DONE, Now.ERASED)
 
-    async def _kept(self, withdrawal: Withdrawal) -> bool:
+    async def _kept(self, withdrawal: Withdrawal) -> Fate:
         return await self.gate.acts.withdrawals.keep(self.gate, withdrawal)
 
     async def _opt_out(self) -> Outcome:
@@ -246,7 +249,8 @@ class _Acting:
     async def _silence(self) -> bool:
         """Ends every recording; whether one may still be heard. Those of other channels are ended
         while the one on the channel that pressed is."""
-        mine = [one for one in self.running if self._is_here(one)]
+        ended = self.gate.recordings.has_ended
+        mine = [one for one in self.running if self._is_here(one) and not ended(one)]
         others = [one for one in self.running if not self._is_here(one)]
         left, stopped = await asyncio.gather(
             self._stop_here(mine), _each(self._stop_there(one) for one in others)

@@ -23,7 +23,7 @@ class Parties:
 def find_tenant(known: Knowledge, request: Request) -> Tenant | None:
     """Whose call it is: as the dialplan says, else by the line calling or the number called."""
     if request.tenant:
-        return known.tenants.get(request.tenant)
+        return known.tenants.serving(request.tenant)
     if request.direction == "inbound":
         number = parse_number(request.number, known.home_region)
         return known.tenants.by_number(number.key)

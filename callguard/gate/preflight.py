@@ -85,7 +85,7 @@ class Preflight:
 
     def knows(self, tenant: str) -> bool:
         """Whether there is a tenant of this id."""
-        return self._gate.tenants.get(tenant) is not None
+        return self._gate.tenants.serving(tenant) is not None
 
     async def look(
         self,

@@ -16,7 +16,7 @@ from callguard.gate.recording_log import RecordingLog
 from callguard.gate.silence import Silence
 from callguard.gate.supervision import Parties, Supervision
 from callguard.gate.ungated import diallers
-from callguard.recording.erasure import Eraser
+from callguard.recording.erasure import Eraser, Fate
 from callguard.recording.events import CALLGUARD, Kind
 from callguard.recording.recorder import OpenRecording, Recorder, read_unerased
 from callguard.recording.sealer import Sealer
@@ -263,18 +263,19 @@ class CallRecordings:
 
     # --- erasing ------------------------------------------------------------------------------
 
-    async def erase(self, recording: OpenRecording, *, by: str) -> bool:
-        """Whether or not it can be stopped now, what is written has no key any more."""
-        await self.stop(recording, by=by, reason="it is erased")
-        erased = await self._eraser.erase(recording, by=by, keep=self._log.keep(recording))
-        if erased:
+    async def erase(self, recording: OpenRecording, *, by: str) -> Fate:
+        """Whether or not it can be stopped now, what is written has no key any more, unless a hold
+        keeps it: then it ends like any other."""
+        await self.stop(recording, by=by, reason="consent was withdrawn")
+        fate = await self._eraser.erase(recording, by=by, keep=self._log.keep(recording))
+        if fate is Fate.ERASED:
             self.supervision.ended(recording)
             known = self._recorder.get(recording.id)
             if known is not None and known.running:
                 # Whatever Asterisk still writes is removed once it lets go of it; what it has yet
                 # to begin, once that is known.
                 self._sealer.ended(recording)
-        return erased
+        return fate
 
     def silent_for(self, recording: OpenRecording) -> frozenset[str]:
         silence = self.supervision.silences.get(recording.pbx)

@@ -15,6 +15,7 @@ from callguard.gate.request import Counts, Request
 from callguard.gate.told import ToldParties
 from callguard.gate.typed_number import HourlyBound
 from callguard.ids import is_call_id
+from callguard.recording.erasure import Fate
 from callguard.recording.recorder import OpenRecording
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
@@ -114,9 +115,9 @@ class Recordings(Protocol):
         silent what is recorded of it. Whether nothing of it is heard in any recording."""
         ...
 
-    async def erase(self, recording: OpenRecording, *, by: str) -> bool:
+    async def erase(self, recording: OpenRecording, *, by: str) -> Fate:
         """Stops a recording and makes what was recorded unreadable for good, in the order of an
-        erasure; whether that is durable. It is never sealed."""
+        erasure; what became of it, durably. It is never sealed, unless a hold keeps it."""
         ...
 
     def stopped(self, recording: OpenRecording, *, by: str = "callguard") -> None:

@@ -167,7 +167,7 @@ class ScrubJudge:
         self._table = np.full((256, 4), -1, np.int32)
         since = _looks_back(self._book.rules, at)
         wished = known.opt_outs.numbers_against(tenant.id)
-        self._kept = Kept(connection, tenant.id, wished, since)
+        self._kept = Kept(connection, tenant.id, wished, since, at)
 
     def close(self) -> None:
         self._runner.close()

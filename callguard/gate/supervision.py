@@ -69,7 +69,7 @@ class Parties:
         trunks = self.trunks.get(pbx)
         if trunks and not trunks.has(channel.name):
             return Kind.INSIDE
-        if self.tenants.by_endpoint(channel.name) is not None:
+        if self.tenants.has_line(channel.name):
             return Kind.INSIDE
         call = None
         if not channel.uniqueid.startswith(ORIGINATED):

@@ -16,6 +16,7 @@ from callguard.audit.log import Entry, append
 from callguard.consent.given import About, ConsentError, withdraw
 from callguard.consent.states import ConsentState
 from callguard.contacts.contact import ContactError
+from callguard.recording.erasure import Fate
 from callguard.recording.recorder import OpenRecording
 from callguard.retention.schedule import Keep
 from callguard.storage.faults import one_line
@@ -124,16 +125,17 @@ class Withdrawals:
     def __len__(self) -> int:
         return len(self._unkept)
 
-    async def keep(self, gate: "Gate", withdrawal: Withdrawal) -> bool:
-        """Whether all of it is durable now; what is not is tried again."""
+    async def keep(self, gate: "Gate", withdrawal: Withdrawal) -> Fate:
+        """What became of what was to be erased, all of it durable now; what is not is tried
+        again."""
         try:
-            done = await _kept(gate, withdrawal)
+            fate = await _kept(gate, withdrawal)
         except (NotDurableError, SQLAlchemyError, TimeoutError) as error:
             log.error("withdrawal_not_durable", call=withdrawal.call_id, reason=one_line(error))
-            done = False
-        if not done:
+            fate = Fate.FAILED
+        if fate is Fate.FAILED:
             self.later(withdrawal)
-        return done
+        return fate
 
     async def run(self, gate: "Gate") -> None:
         """Tries again for ever."""
@@ -144,7 +146,7 @@ class Withdrawals:
     async def _again(self, gate: "Gate") -> None:
         for withdrawal in tuple(self._unkept):
             try:
-                done = await _kept(gate, withdrawal)
+                done = await _kept(gate, withdrawal) is not Fate.FAILED
             except (NotDurableError, SQLAlchemyError, TimeoutError):
                 return
             if done:
@@ -161,15 +163,17 @@ class Withdrawals:
         self._unkept.append(withdrawal)
 
 
-async def _kept(gate: "Gate", withdrawal: Withdrawal) -> bool:
+async def _kept(gate: "Gate", withdrawal: Withdrawal) -> Fate:
     """The ledger and the recordings at the same time, neither waits for the other; then what was
     sealed before."""
     erase = partial(gate.recordings.erase, by=withdrawal.by)
     work = partial(enter, withdrawal=withdrawal)
-    _, *erased = await asyncio.gather(
-        gate.journal.write(work, timeout=gate.durable_s), *map(erase, withdrawal.unsealed)
+    _, erased = await asyncio.gather(
+        gate.journal.write(work, timeout=gate.durable_s),
+        asyncio.gather(*map(erase, withdrawal.unsealed)),
     )
     if not withdrawal.erase:
-        return True
+        return Fate.ERASED
     left = await gate.recordings.of_call_all(withdrawal.call_id)
-    return all([*erased, *[await erase(one) for one in left]])
+    fates = [*erased, *[await erase(one) for one in left]]
+    return next((one for one in (Fate.FAILED, Fate.HELD) if one in fates), Fate.ERASED)

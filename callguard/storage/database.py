@@ -119,16 +119,18 @@ class Database:
         except OSError:
             return 0
 
-    def checkpoint(self, *, emptying: bool = True) -> None:
+    def checkpoint(self, *, emptying: bool = True) -> int:
         """Moves SQLite's write-ahead log into the database; ``emptying`` also cuts it to nothing,
-        so that purged rows are in neither, and waits for writers.
+        so that purged rows are in neither, and waits for writers. Returns how many pages of the log
+        are left to be moved.
 
         Readers that are at work may hold part of it back until the next one.
         """
         how = "TRUNCATE" if emptying else "PASSIVE"
         connection = self._engine.raw_connection()
         try:
-            connection.cursor().execute(f"PRAGMA wal_checkpoint({how})")
+            found = connection.cursor().execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            return max(0, int(found[1]) - int(found[2]))
         finally:
             connection.close()
 

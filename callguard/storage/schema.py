@@ -278,6 +278,7 @@ contacts = Table(
     Column("exchanged_at", Instant),
     Column("expires_at", Instant),
     Index(None, "expires_at"),
+    Index(None, "id"),
     sqlite_with_rowid=False,
 )
 
@@ -370,6 +371,8 @@ holds = Table(
     Column("review_at", Instant),
     Column("released_at", Instant),
     Column("released_by", Text),
+    Index(None, "subject", "call_id", "tenant_id", "to_at"),
+    Index(None, "call_id"),
 )
 
 recording_events = Table(
@@ -424,6 +427,7 @@ call_records = Table(
     Column("expires_at", Instant),
     UniqueConstraint("pbx", "uniqueid", "sequence"),
     Index(None, "call_id"),
+    Index(None, "pbx", "linkedid"),
     Index(None, "tenant_id", "ended_at"),
     Index(None, "expires_at"),
 )

@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from callguard.clock import Clock
+from callguard.clock import Clock, latest
 from callguard.recording.age import AgeError, NoMatchingIdentity
 from callguard.recording.keys import KeyStoreError, KeyWrapper
 from callguard.recording.playback.access import Asked, Form, Refusal
@@ -130,7 +130,7 @@ class RecordingApi:
             rows = await self._read(
                 partial(
                     listed,
-                    now=self._clock.now(),
+                    now=latest(self._clock),
                     tenant=asked.tenant or None,
                     call=asked.call or None,
                     before=asked.before or None,
@@ -253,7 +253,7 @@ class RecordingApi:
 
     async def _considered(self, request: web.Request, asked: Asked) -> Admitted:
         """Raises Refused, once the refusal is in the audit log."""
-        name, now = request.match_info["id"], self._clock.now()
+        name, now = request.match_info["id"], latest(self._clock)
         found = await self._read(partial(consider, asked=asked, recording=name, now=now))
         if isinstance(found, Refusal):
             note = partial(note_refusal, asked=asked, recording=name, now=now, found=found)
@@ -263,7 +263,7 @@ class RecordingApi:
 
     async def _admitted(self, request: web.Request, asked: Asked, span: Span | None) -> Admitted:
         """Raises Refused; once it returns, the reading is durably in the audit log."""
-        name, now = request.match_info["id"], self._clock.now()
+        name, now = request.match_info["id"], latest(self._clock)
         work = partial(admit, asked=asked, recording=name, now=now, span=span)
         found = await self._write(work)
         if isinstance(found, Refusal):
@@ -289,7 +289,7 @@ class RecordingApi:
             ) from error
 
     def _note_damage(self, asked: Asked, row: RecordingRow, line: str) -> None:
-        now = self._clock.now()
+        now = latest(self._clock)
         self._journal.post(work=partial(note_damage, asked=asked, row=row, now=now, line=line))
 
     def _unavailable(self, row: RecordingRow, error: Exception) -> NoReturn:

@@ -11,9 +11,11 @@ from typing import Annotated, Final, Literal
 import structlog
 from aiohttp import ClientPayloadError, web
 from pydantic import StringConstraints
+from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.gate.room import Gate
 from callguard.policy.facts import Channel, Dialler, Purpose
+from callguard.retention.holds.covering import HeldError
 from callguard.storage.journal import NotDurableError
 from callguard.web.door import (
     MAX_NUMBER,
@@ -124,7 +126,9 @@ class ScrubApi:
             removing.add_done_callback(_heed)
             try:
                 return json_response(_told(await asyncio.shield(removing)))
-            except (NotDurableError, OSError, TimeoutError) as error:
+            except HeldError as error:
+                raise Refused(409, str(error), "id") from error
+            except (NotDurableError, OSError, TimeoutError, SQLAlchemyError) as error:
                 log.error("scrub_not_removed", scrub=job.id, reason=str(error))
                 raise _again("it is not certain to be gone; ask again") from error
         except Refused as refused:
@@ -153,7 +157,7 @@ class ScrubApi:
         if len(set(request.query)) != len(request.query):
             raise Refused(400, "a key comes twice")
         asked = understand(Asking, dict(request.query))
-        if self._gate.tenants.get(asked.tenant) is None:
+        if self._gate.tenants.serving(asked.tenant) is None:
             raise Refused(400, "no tenant of this id is known", "tenant")
         if asked.at is not None:
             _check_moment(asked.at)

@@ -22,9 +22,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.audit.log import Entry, append
-from callguard.clock import Clock
+from callguard.clock import Clock, latest
 from callguard.config import Scrubs
 from callguard.ids import uuid7
+from callguard.retention.holds.covering import HeldError, is_held
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
@@ -95,7 +96,11 @@ class ScrubJobs:
         clock: Clock,
         scrubber: Scrubber,
         durable_s: float = 2.0,
+        keep: Callable[[str, datetime], datetime | None] = lambda _tenant, _at: None,
     ) -> None:
+        """``keep`` is until when a tenant keeps its lists, where it chose that: no longer than the
+        settings let any lie here."""
+        self._tenant_keeps = keep
         self._folder = folder
         self._settings = settings
         self._database = database
@@ -111,7 +116,7 @@ class ScrubJobs:
     def get(self, job_id: str) -> Job | None:
         """The list of that id, if its time is not over."""
         job = self._jobs.get(job_id)
-        return job if job is not None and job.expires_at > self._clock.now() else None
+        return job if job is not None and job.expires_at > latest(self._clock) else None
 
     def file(self, job: Job, name: str) -> Path | None:
         """What the scrub made of a list under that name, if it is there."""
@@ -139,6 +144,8 @@ class ScrubJobs:
         await incoming.keep()
         now = self._clock.now()
         expires = now + timedelta(days=self._settings.keep_days)
+        if (chosen := self._tenant_keeps(tenant, now)) is not None:
+            expires = min(expires, chosen)
         job = Job(
             incoming.id, tenant, "queued", dict(asked), actor, now, expires, size=incoming.size
         )
@@ -156,8 +163,10 @@ class ScrubJobs:
         return job
 
     async def cancel(self, job: Job, actor: str) -> Job:
-        """Ends the work on a list and removes it with all that it led to. Raises ScrubError or
-        NotDurableError where that is not certain yet."""
+        """Ends the work on a list and removes it with all that it led to. Raises HeldError where a
+        hold keeps it, ScrubError or NotDurableError where it is not certain yet."""
+        if job.id in await self._database.read(_held):
+            raise HeldError("a hold keeps this list")
         running = self._running
         if running is not None and running.job.id == job.id:
             running.cancelled.set()
@@ -337,13 +346,18 @@ class ScrubJobs:
         """Removes the lists whose time is over, and folders that belong to none; how many lists.
         What cannot be removed keeps nothing else here. Raises OSError, NotDurableError."""
         now = self._clock.now()
-        over = [job for job in self._jobs.values() if job.expires_at <= now]
+        held = await self._database.read(_held)
+        over = [job for job in self._jobs.values() if job.expires_at <= now and job.id not in held]
         for job in over:
             if self._running is not None and self._running.job.id == job.id:
                 self._running.cancelled.set()
                 await self._running.ended.wait()
         found = await asyncio.to_thread(_names, self._folder)
-        stay = {j.id for j in self._jobs.values() if j.expires_at > now and j.state != "cancelled"}
+        stay = held | {
+            job.id
+            for job in self._jobs.values()
+            if job.expires_at > now and job.state != "cancelled"
+        }
         failed: dict[str, OSError] = {}
         for name in found - stay - self._coming:
             try:
@@ -415,6 +429,11 @@ def _keep_only_results(home: Path) -> None:
         (home / LIST).unlink(missing_ok=True)
     for left in home.glob("run-*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _held(connection: Connection) -> set[str]:
+    """The lists that a hold keeps."""
+    return set(connection.execute(select(scrubs.c.id).where(is_held(scrubs))).scalars())
 
 
 def _names(folder: Path) -> set[str]:

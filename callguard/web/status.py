@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from callguard.optout.registry.freshness import RegistryStanding
+from callguard.retention.holds.told import StandingHolds
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Status:
     faults: Mapping[str, int] = field(default_factory=dict)
     registries: tuple[RegistryStanding, ...] = ()
     vault: VaultStatus = VaultStatus()
+    holds: StandingHolds = field(default_factory=StandingHolds)
 
     @property
     def ready(self) -> bool:

@@ -72,7 +72,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "verdict": N_("Verdicts"),
         "consent": N_("Consents"),
         "recording": N_("Recordings"),
-        "scrub": N_("Scrubbed lists"),
+        "list": N_("Scrubbed lists"),
         "opt_out_claim": N_("Opt-outs by a typed number"),
     },
     "registry": {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from callguard.consent.given import About, record
 from callguard.consent.prompts import PromptLibrary
-from callguard.contacts.store import read
+from callguard.contacts.store import EVER, read
 from callguard.gate.feature import BEEP, FAILURE_BEEP
 from callguard.retention.schedule import for_days
 from callguard.storage.schema import calls, consents, opt_outs, recordings
@@ -347,7 +347,7 @@ async def test_whoever_is_passed_on_to_past_the_gate_speaks_for_nobody_else(
         await call.ended()
         await home.settled()
         with home.service.database.reading() as connection:
-            (standing,) = read(connection, "acme", PARTY).consents
+            (standing,) = read(connection, "acme", PARTY, EVER).consents
         withdrawn = [row for row in home.rows(consents) if row["state"] == "withdrawn"]
     assert heard == [OPTOUT_FAILED, UNCHANGED, STOPPED]
     assert not still

@@ -12,7 +12,7 @@ import pytest
 
 from callguard.agi.session import AgiSession
 from callguard.consent.given import About, record
-from callguard.contacts.store import read
+from callguard.contacts.store import EVER, read
 from callguard.gate.callbook import Call as Decided
 from callguard.gate.mid_call import Now, Outcome, Result, act
 from callguard.gate.mid_call_rules import Action, Who
@@ -200,7 +200,7 @@ async def test_withdrawing_erases_what_was_sealed_too_and_ends_the_standing_cons
         await over(home, call)
         row, tombstone = home.one(recordings), home.one(erasures)
         with home.service.database.reading() as connection:
-            (standing,) = read(connection, "acme", PARTY).consents
+            (standing,) = read(connection, "acme", PARTY, EVER).consents
         in_call = [one for one in ledger(home) if one["call_id"] is not None]
         spooled = home.spooled()
     assert (row["state"], row["header"], row["wrapped_file_key"]) == ("erasing", None, None)

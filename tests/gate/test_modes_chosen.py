@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from callguard.consent.given import About, record, withdraw
 from callguard.consent.states import ConsentState
@@ -175,6 +176,22 @@ async def test_a_yes_is_remembered_for_as_long_as_the_tenant_says(tmp_path: Path
     assert len(other.rows) == len(forgets.rows) == len(hidden.rows) == 1
     assert hidden.outcome.recorded_samples > 0
     assert [one["subject"] for one in rest] == [BERLIN]
+
+
+@virtual_time
+async def test_each_call_that_rests_on_a_yes_moves_the_date_of_its_proof(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        keeps = ASK | {"remember_days": 30}
+        first = await play(home, Play("", keeps, YES, GRANTED), BERLIN, outbound=False)
+        (given,) = [row for row in home.rows(consents) if row["call_id"] is None]
+        soon = given["at"] + timedelta(days=40)
+        with home.service.database.writing() as connection:
+            connection.execute(update(consents).values(expires_at=soon))
+        again = await play(home, Play("", keeps, (), GRANTED), BERLIN, outbound=True)
+        kept = {row["id"]: row["expires_at"] for row in home.rows(consents)}
+    since_use = again.rows[0]["at"] + timedelta(days=365)
+    assert soon < since_use <= kept[given["id"]] < given["expires_at"]
+    assert kept[first.rows[0]["id"]] >= since_use
 
 
 @virtual_time

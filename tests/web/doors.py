@@ -23,6 +23,7 @@ from callguard.tenants.tenant import TenantSettings
 from callguard.web.app import WebServer
 from callguard.web.call_api import CallApi
 from callguard.web.call_page import CallDesk
+from callguard.web.hold_api import HoldApi
 from callguard.web.opt_out_api import OptOutApi
 from callguard.web.opt_out_page import OptOutDesk
 from callguard.web.scrub_api import ScrubApi
@@ -138,7 +139,7 @@ async def open_doors(
     gate.calls.add(call)
     api = token_file(folder, "api.token", TOKEN)
     door = SmsDoor(gate, sms or Sms(), token_file(folder, "sms.token", SMS_TOKEN))
-    more: list[Any] = [OptOutApi(gate, api), CallApi(gate, source, api), door]
+    more: list[Any] = [OptOutApi(gate, api), HoldApi(gate, api), CallApi(gate, source, api), door]
     jobs = None
     if scrubber is not None:
         settings = scrubs or Scrubs(reserve_bytes=0)

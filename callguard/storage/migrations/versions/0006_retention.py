@@ -21,6 +21,9 @@ def upgrade() -> None:
         table.add_column(sa.Column("case_id", sa.String(length=63), nullable=True))
         table.add_column(sa.Column("from_at", types.Instant(), nullable=True))
         table.add_column(sa.Column("to_at", types.Instant(), nullable=True))
+    columns = ["subject", "call_id", "tenant_id", "to_at"]
+    op.create_index(op.f("ix_holds_subject_call_id_tenant_id_to_at"), "holds", columns)
+    op.create_index(op.f("ix_holds_call_id"), "holds", ["call_id"])
     with op.batch_alter_table("purges") as table:
         table.add_column(
             sa.Column("kind", sa.String(length=12), nullable=False, server_default="purge")
@@ -57,6 +60,7 @@ def _calls() -> None:
     op.create_index(
         op.f("ix_call_records_tenant_id_ended_at"), "call_records", ["tenant_id", "ended_at"]
     )
+    op.create_index(op.f("ix_call_records_pbx_linkedid"), "call_records", ["pbx", "linkedid"])
     with op.batch_alter_table("cdr_cursors") as table:
         table.add_column(sa.Column("head", sa.String(length=64), nullable=True))
     op.create_table(
@@ -94,6 +98,7 @@ def _contacts() -> None:
         table.add_column(sa.Column("exchanged_at", types.Instant(), nullable=True))
         table.add_column(sa.Column("expires_at", types.Instant(), nullable=True))
     op.create_index(op.f("ix_contacts_expires_at"), "contacts", ["expires_at"])
+    op.create_index(op.f("ix_contacts_id"), "contacts", ["id"])
     connection = op.get_bind()
     contacts = sa.table(
         "contacts",

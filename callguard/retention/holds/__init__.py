@@ -1,0 +1,1 @@
+"""What may not be erased although its time has come."""
