@@ -1,0 +1,1 @@
+"""The end of a contract: what is returned, what goes, and what is left."""
