@@ -33,6 +33,7 @@ from callguard.recording.recorder import (
 )
 from callguard.recording.spool import Spool, SpoolEntryMissing, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
+from callguard.storage.alive import sooner
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import calls, recordings
@@ -295,7 +296,7 @@ def mark_sealed(
             missing_bytes=end.missing or None,
             ended_at=ended,
             sealed_at=at,
-            expires_at=expires,
+            expires_at=sooner(recordings.c.expires_at, expires),
         )
     )
     if not marked.rowcount:

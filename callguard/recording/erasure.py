@@ -6,13 +6,14 @@ done. What a crash leaves between the first two is done by whoever comes next.""
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.audit.log import Entry, append
@@ -23,8 +24,16 @@ from callguard.recording.recorder import OpenRecording
 from callguard.recording.spool import Spool, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.recording.tombstones import are_tombstoned, catch_up, known_mark
-from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger, LedgerError
+from callguard.retention.erasures.ledger import (
+    ARCHIVE,
+    RECORDING,
+    Erasure,
+    ErasureLedger,
+    LedgerError,
+)
+from callguard.retention.holds.covering import holds_on
 from callguard.retention.schedule import Keep
+from callguard.storage.alive import sooner
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import recording_events, recordings
@@ -36,6 +45,22 @@ TIDY_TRIES = 5
 TIDY_AGAIN_S = 0.2
 STEPS = 3
 """Two transactions and a line between them, each with the time that one may take."""
+
+
+WITHDRAWN: Final[Literal["withdrawn"]] = "withdrawn"
+"""The recording event that keeps somebody's wish that a held recording be erased."""
+
+
+class Fate(Enum):
+    """What became of a recording that was to be erased. ``HELD``: a hold keeps it, hidden from now
+    on, and the purge after its release takes it. True only where nobody can open it any more."""
+
+    ERASED = "erased"
+    HELD = "held"
+    FAILED = "failed"
+
+    def __bool__(self) -> bool:
+        return self is Fate.ERASED
 
 
 class Write(Protocol):
@@ -96,6 +121,13 @@ def objects_of(recording_id: str, payload: str | None = None) -> list[str]:
     return sorted({recording_id, ending_name(recording_id), payload or recording_id})
 
 
+def objects_of_erasure(data_class: str, object_id: str, payload: str | None) -> list[str]:
+    """The same of anything that the ledger names."""
+    if data_class == ARCHIVE:
+        return [payload or object_id]
+    return objects_of(object_id, payload)
+
+
 @dataclass(frozen=True, slots=True)
 class Eraser:
     """Erases one recording at once, whatever state it is in. ``tidy`` takes what was erased out of
@@ -109,28 +141,38 @@ class Eraser:
     durable_s: float = 2.0
     tidy: Callable[[], bool] | None = None
 
-    async def erase(self, recording: OpenRecording, *, by: str, keep: Keep) -> bool:
-        """Whether it is durable that nobody can open the recording any more. ``keep`` is until
-        when it is kept that it was erased. What cannot be removed now is by the next purge, or at
-        the next start."""
+    async def erase(self, recording: OpenRecording, *, by: str, keep: Keep) -> Fate:
+        """What became of it, durably. ``keep`` is until when it is kept that it was erased. What
+        cannot be removed now is by the next purge, or at the next start."""
         event = RecordingEvent(
             recording.id, recording.call_id, recording.tenant, "erased", by, self.clock.now()
         )
+        held = False
+
+        def choose(connection: Connection) -> list[Erasure]:
+            nonlocal held
+            found = of_recordings(connection, [recording.id], event.at)
+            held = bool(found) and _is_kept(connection, event, keep)
+            return [] if held else found
+
         try:
             async with asyncio.timeout(STEPS * self.durable_s):
                 await erase_for_good(
                     self._write,
                     self.ledger,
-                    partial(of_recordings, ids=[recording.id], at=event.at),
+                    choose,
                     lambda c, _: _note(c, event, keep),
                 )
         except (NotDurableError, LedgerError, TimeoutError) as error:
             reason = str(error) or f"not durable within {STEPS * self.durable_s:g} s"
             log.error("erasure_not_durable", recording=recording.id, reason=reason)
-            return False
+            return Fate.FAILED
+        if held:
+            log.info("recording_held", recording=recording.id, call=recording.call_id)
+            return Fate.HELD
         await asyncio.to_thread(self.remove, recording)
         log.info("recording_erased", recording=recording.id, call=recording.call_id)
-        return True
+        return Fate.ERASED
 
     async def _write(self, work: Callable[[Connection], T], /) -> T:
         return await self.journal.write(work, timeout=self.durable_s)
@@ -165,12 +207,42 @@ def tidy(once: Callable[[], bool]) -> bool:
     return False
 
 
+def wish_erased(connection: Connection, recording_id: str, at: datetime) -> None:
+    """A held recording is to be erased once nothing holds it: it has expired from now on."""
+    connection.execute(
+        update(recordings)
+        .where(recordings.c.id == recording_id)
+        .values(expires_at=sooner(recordings.c.expires_at, at))
+    )
+
+
+def _is_kept(connection: Connection, event: RecordingEvent, keep: Keep) -> bool:
+    """Whether a hold keeps it from being erased; then the wish is kept, and carried out once
+    nothing holds it."""
+    found = holds_on(connection, event.recording_id)
+    if not found:
+        return False
+    if _is_said(connection, event.recording_id, WITHDRAWN):
+        return True
+    wish_erased(connection, event.recording_id, event.at)
+    wish = replace(event, kind=WITHDRAWN, reason="held")
+    connection.execute(insert(recording_events).values(**as_row(wish, keep).values))
+    target, details = f"recording:{event.recording_id}", {"holds": found}
+    entry = Entry(event.at, event.by, "recording.withdraw", target, event.tenant, details)
+    append(connection, entry)
+    return True
+
+
+def _is_said(connection: Connection, recording_id: str, kind: str) -> bool:
+    said = select(recording_events.c.id).where(
+        recording_events.c.recording_id == recording_id, recording_events.c.kind == kind
+    )
+    return connection.execute(said).first() is not None
+
+
 def _note(connection: Connection, event: RecordingEvent, keep: Keep) -> None:
     """Who erased it; said once, also where somebody else was quicker in applying the line."""
-    said = select(recording_events.c.id).where(
-        recording_events.c.recording_id == event.recording_id, recording_events.c.kind == "erased"
-    )
-    if connection.execute(said).first() is not None:
+    if _is_said(connection, event.recording_id, "erased"):
         return
     connection.execute(insert(recording_events).values(**as_row(event, keep).values))
     target = f"recording:{event.recording_id}"

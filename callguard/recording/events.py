@@ -14,8 +14,19 @@ from callguard.storage.journal import Row
 from callguard.storage.schema import recording_events
 
 Kind = Literal[
-    "started", "silenced", "heard", "paused", "resumed", "stopped", "erased", "lost", "cut"
+    "started",
+    "silenced",
+    "heard",
+    "paused",
+    "resumed",
+    "stopped",
+    "withdrawn",
+    "erased",
+    "lost",
+    "cut",
 ]
+"""``withdrawn`` is the wish that it be erased, which a hold keeps from being carried out."""
+
 CALLGUARD = "callguard"
 """Who did what nobody asked for."""
 

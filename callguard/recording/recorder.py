@@ -21,6 +21,7 @@ from callguard.recording.formats import FORMATS
 from callguard.recording.keys import KeyStoreError, KeyWrapper, wrap_file_key
 from callguard.recording.recipients import digest_of
 from callguard.recording.spool import Spool
+from callguard.storage.alive import sooner
 from callguard.storage.journal import Journal, NotDurableError, Row
 from callguard.storage.schema import recording_events, recordings
 from callguard.tenants.keeping import keeping_evidence
@@ -287,7 +288,7 @@ def close_without_audio(
             wrapped_file_key=None,
             reserved=None,
             ended_at=at,
-            expires_at=expires,
+            expires_at=sooner(recordings.c.expires_at, expires),
         )
     )
     return closed.rowcount > 0

@@ -11,10 +11,19 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from callguard.retention.ledger import (
+from callguard.ids import uuid7
+from callguard.recording.traces import MAY_STAY, forget_call_records, forget_calls, forget_rows
+from callguard.retention.erasures.ledger import (
+    ARCHIVE,
     BEGINNING,
+    CALL,
+    CALL_PART,
+    CALL_RECORD,
+    CONSENT,
+    CONTACT,
     DELIVERED,
     RECORDING,
+    TENANT,
     TENANT_KEY,
     Erasure,
     ErasureLedger,
@@ -22,11 +31,24 @@ from callguard.retention.ledger import (
     Line,
     Mark,
 )
-from callguard.storage.schema import erasure_mark, erasures, recordings, tenant_keys
+from callguard.storage.schema import (
+    archives,
+    consents,
+    contacts,
+    erasure_mark,
+    erasures,
+    recordings,
+    tenant_keys,
+    tenants,
+    terminations,
+)
 from callguard.tenants.keys import fingerprint, touch
 
 AT_ONCE = 500
 """Lines that are applied with one statement a table."""
+
+WITH_PAYLOAD = (RECORDING, DELIVERED, ARCHIVE)
+"""Classes of which something lies in the store, which goes after the line was applied."""
 
 
 def known_mark(connection: Connection) -> Mark | None:
@@ -100,6 +122,19 @@ def _tombstoned(connection: Connection, keys: Collection[tuple[str, str]]) -> se
     return {(row.data_class, row.object_id) for row in found} & set(keys)
 
 
+def forget(connection: Connection, erasures_: Sequence[Erasure]) -> None:
+    """Does once more what lines do that were applied, to rows that came since; in a writing
+    transaction."""
+    for data_class, effect in _EFFECTS.items():
+        if some := [one for one in erasures_ if one.data_class == data_class]:
+            effect(connection, some)
+
+
+def tombstoned(connection: Connection, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of these (class, id) are erased as far as the database knows."""
+    return _tombstoned(connection, keys)
+
+
 def _apply(connection: Connection, wanted: Sequence[Erasure]) -> list[Erasure]:
     there = _tombstoned(connection, {erasure.key for erasure in wanted})
     new = list({erasure.key: erasure for erasure in wanted if erasure.key not in there}.values())
@@ -116,7 +151,7 @@ def _apply(connection: Connection, wanted: Sequence[Erasure]) -> list[Erasure]:
 
 
 def _tombstone(erasure: Erasure) -> dict[str, object]:
-    done: datetime | None = erasure.at if erasure.data_class == TENANT_KEY else None
+    done: datetime | None = None if erasure.data_class in WITH_PAYLOAD else erasure.at
     return {
         "data_class": erasure.data_class,
         "object_id": erasure.object_id,
@@ -144,6 +179,42 @@ def _erase(connection: Connection, some: Sequence[Erasure]) -> None:
     )
 
 
+def _unseal(connection: Connection, some: Sequence[Erasure]) -> None:
+    ids = [erasure.object_id for erasure in some]
+    connection.execute(
+        update(archives).where(archives.c.id.in_(ids)).values(state="erasing", header=None)
+    )
+
+
+def _forget_calls(connection: Connection, some: Sequence[Erasure]) -> None:
+    forget_calls(connection, [erasure.object_id for erasure in some])
+
+
+def _forget_parts(connection: Connection, some: Sequence[Erasure]) -> None:
+    by_rest: dict[str, list[str]] = {}
+    for erasure in some:
+        call, _, rest = erasure.object_id.partition("/")
+        by_rest.setdefault(rest, []).append(call)
+    for rest, ids in by_rest.items():
+        kept = frozenset(rest.split("+"))
+        if not kept <= MAY_STAY:
+            raise LedgerError(f"the erasure ledger names what is not known to stay: {rest}")
+        forget_calls(connection, ids, kept)
+
+
+def _forget_records(connection: Connection, some: Sequence[Erasure]) -> None:
+    if bad := forget_call_records(connection, [erasure.object_id for erasure in some]):
+        raise LedgerError(f"the erasure ledger names no call record: {bad}")
+
+
+def _forget_consents(connection: Connection, some: Sequence[Erasure]) -> None:
+    forget_rows(connection, consents, [erasure.object_id for erasure in some])
+
+
+def _forget_contacts(connection: Connection, some: Sequence[Erasure]) -> None:
+    forget_rows(connection, contacts, [erasure.object_id for erasure in some])
+
+
 def _destroy(connection: Connection, some: Sequence[Erasure]) -> None:
     for erasure in some:
         tenant, version, public = _read_key_id(erasure.object_id)
@@ -159,6 +230,33 @@ def _destroy(connection: Connection, some: Sequence[Erasure]) -> None:
         )
         if done.rowcount:
             touch(connection, tenant, erasure.at)
+
+
+def _end(connection: Connection, some: Sequence[Erasure]) -> None:
+    """A contract that had ended, in a database that does not know it, ends again."""
+    for erasure in some:
+        ends_at = datetime.fromisoformat(erasure.payload) if erasure.payload else erasure.at
+        mine = tenants.c.id == erasure.object_id
+        known = select(terminations.c.id).where(
+            terminations.c.tenant_id == erasure.object_id, terminations.c.state != "withdrawn"
+        )
+        there = connection.execute(select(tenants.c.id).where(mine)).first()
+        if there is None or connection.execute(known).first() is not None:
+            continue
+        connection.execute(
+            insert(terminations).values(
+                id=str(uuid7(erasure.at)),
+                tenant_id=erasure.object_id,
+                ends_at=ends_at,
+                choice="delete",
+                state="planned",
+                asked_at=erasure.at,
+                actor="erasure ledger",
+                steps={},
+            )
+        )
+        connection.execute(update(tenants).where(mine).values(ends_at=ends_at))
+        touch(connection, erasure.object_id, erasure.at)
 
 
 def key_id(tenant: str, version: int, recipient: str) -> str:
@@ -177,6 +275,13 @@ def _read_key_id(name: str) -> tuple[str, int, str]:
 _EFFECTS: Mapping[str, Callable[[Connection, Sequence[Erasure]], None]] = {
     DELIVERED: _deliver,
     RECORDING: _erase,
+    ARCHIVE: _unseal,
+    CALL: _forget_calls,
+    CALL_PART: _forget_parts,
+    CALL_RECORD: _forget_records,
+    CONSENT: _forget_consents,
+    CONTACT: _forget_contacts,
+    TENANT: _end,
     TENANT_KEY: _destroy,
 }
 """In this order: a recording that was delivered and then erased is erased."""

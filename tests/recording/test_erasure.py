@@ -15,7 +15,7 @@ from callguard.recording.recorder import OpenRecording, read_unerased
 from callguard.recording.spool import SpoolError
 from callguard.recording.store.folder import FolderWriter
 from callguard.recording.store.objects import ObjectStoreError
-from callguard.retention.purge import purge
+from callguard.retention.purging.purge import purge
 from callguard.retention.schedule import for_days
 from callguard.storage.schema import audit, erasures, recording_events, recordings
 from tests.databases import ledger_of
@@ -35,7 +35,7 @@ def eraser(house: House) -> Eraser:
 
 
 async def erase(house: House, recording: OpenRecording) -> bool:
-    return await eraser(house).erase(recording, by="subject", keep=for_days(DAYS))
+    return bool(await eraser(house).erase(recording, by="subject", keep=for_days(DAYS)))
 
 
 async def seal(house: House, recording: OpenRecording) -> None:

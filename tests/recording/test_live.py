@@ -23,7 +23,7 @@ from callguard.recording.spool import SpoolError
 from callguard.recording.store.folder import FolderWriter
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.wav import WavFormat
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.retention.schedule import for_days
 from callguard.storage.schema import recording_events, recordings
 from callguard.tenants.store import NewTenant

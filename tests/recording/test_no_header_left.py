@@ -11,7 +11,7 @@ from callguard.recording import tombstones
 from callguard.recording.closing import End, _enter_length, mark_sealed
 from callguard.recording.ending import Sealed
 from callguard.recording.recorder import RESERVED
-from callguard.retention.ledger import RECORDING, Erasure
+from callguard.retention.erasures.ledger import RECORDING, Erasure
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
 from tests.clock import HandClock

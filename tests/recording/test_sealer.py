@@ -21,7 +21,7 @@ from callguard.recording.progress import burst_s
 from callguard.recording.store.folder import FolderWriter
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.wav import WavFormat
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.retention.schedule import for_days
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import audit, recordings, tenant_keys, tenant_retention

@@ -1,18 +1,25 @@
 """Rows with a date, of every class, for the tests of the purge."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Table, func, insert, select
 
+from callguard.recording.erasure import Write
 from callguard.recording.store.folder import FolderStore
 from callguard.storage.database import Database
+from callguard.storage.journal import Journal
 from callguard.storage.schema import (
+    archives,
     attempts,
     call_records,
     calls,
     consents,
+    contacts,
     deliveries,
     erasures,
+    exports,
     opt_out_claims,
     purges,
     recording_events,
@@ -28,9 +35,17 @@ CLASSES = {
     "recording": recordings,
     "recording_event": recording_events,
     "delivery": deliveries,
-    "scrub": scrubs,
+    "list": scrubs,
     "opt_out_claim": opt_out_claims,
 }
+
+EVERY = {**CLASSES, "contact": contacts, "archive": archives, "export": exports}
+"""Also those that belong to no call."""
+
+
+def patient(journal: Journal) -> Write:
+    """How background work writes: no call waits for it, so it may wait long."""
+    return partial(journal.write, timeout=60.0)
 
 
 def put(
@@ -70,7 +85,7 @@ def put(
         said = {"place": "theirs", "state": "confirmed"}
         begun = {"attempts": 1, "begun_at": moment or datetime.now(UTC)}
         values = {"recording_id": name, **said, **begun}
-    elif data_class == "scrub":
+    elif data_class == "list":
         said = {"state": "done", "actor": "test"}
         # A list always has a date; the schema wants one.
         common["expires_at"] = expires or datetime(9999, 1, 1, tzinfo=UTC)
@@ -78,13 +93,26 @@ def put(
     elif data_class == "opt_out_claim":
         said = {"subject": "2", "state": "settled", "pbx": "east", "language": "en"}
         values = {"id": name, "call_id": "c", "at": moment or datetime.now(UTC), **said}
+    elif data_class == "contact":
+        common["id"] = name
+        values = {"subject": name, "known": {}, "updated_at": moment or datetime.now(UTC)}
+    elif data_class == "archive":
+        # An archive has a date, or nobody might keep it.
+        common["expires_at"] = expires or datetime(9999, 1, 1, tzinfo=UTC)
+        said = {"data_class": "call_record", "state": "sealed", "basis": "law"}
+        sealed = {"rows": 1, "header": b"header", "payload": name, "sealed_bytes": 100}
+        values = {"id": name, "at": moment or datetime.now(UTC), **said, **sealed}
+    elif data_class == "export":
+        said = {"kind": "cdr", "format": "csv", "state": "done", "actor": "test"}
+        made = {"asked": {}, "file": f"{name}.csv", "rows": 1, "bytes": 10}
+        values = {"id": name, "at": moment or datetime.now(UTC), **said, **made}
     else:
         states = {"state": "sealed", "spool_name": f"{name}.sln", "encoding": "pcm-8000-1"}
         keys = {"header": b"header", "payload": name, "sealed_bytes": 100, "started_at": moment}
         where = {"call_id": "c", "pbx": "east", "channel_uniqueid": name}
         values = {"id": name, **states, **keys, **where}
     with database.writing() as connection:
-        connection.execute(insert(CLASSES[data_class]).values(values | common))
+        connection.execute(insert(EVERY[data_class]).values(values | common))
     return name
 
 
@@ -102,12 +130,12 @@ def put_recording(
     return name
 
 
-def left(database: Database) -> dict[str, int]:
+def left(database: Database, among: Mapping[str, Table] = CLASSES) -> dict[str, int]:
     """How many rows of each class there are."""
     with database.reading() as connection:
         return {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for name, table in CLASSES.items()
+            for name, table in among.items()
         }
 
 
@@ -119,9 +147,9 @@ def open_tombstones(database: Database) -> int:
 
 def certified(database: Database) -> dict[str, int]:
     """What all certificates together say was taken, those of purges cut short included."""
-    total = dict.fromkeys(CLASSES, 0)
+    total = dict.fromkeys(EVERY, 0)
     with database.reading() as connection:
         for certificate in connection.execute(select(purges.c.certificate)).scalars():
             for name, count in certificate.get("counts", {}).items():
-                total[name] += count
+                total[name] = total.get(name, 0) + count
     return total

@@ -19,6 +19,7 @@ from callguard.recording.playback.admission import is_restricted
 from callguard.recording.playback.reading import sealed_file
 from callguard.recording.store.objects import ObjectStore
 from callguard.recording.tombstones import known_mark
+from callguard.storage.alive import time_seen
 from callguard.storage.schema import deliveries, recordings, tenant_places
 
 ACTOR = "callguard"
@@ -74,7 +75,8 @@ def begin(connection: Connection, key: Key, now: datetime) -> Job | None:
             tenant_places.c.added_at <= delivery.begun_at,
         )
     ).one_or_none()
-    reason = _nothing_to_send(recording, now) or ("the place was removed" if place is None else "")
+    seen = time_seen(connection, now)
+    reason = _nothing_to_send(recording, seen) or ("the place was removed" if place is None else "")
     if reason or recording is None or place is None:
         close(connection, key, reason)
         return None
@@ -142,7 +144,7 @@ def fail(
     recording = connection.execute(
         select(recordings).where(recordings.c.id == key[0])
     ).one_or_none()
-    gone = _nothing_to_send(recording, now)
+    gone = _nothing_to_send(recording, time_seen(connection, now))
     if gone:
         close(connection, key, gone)
     if row is None or gone:

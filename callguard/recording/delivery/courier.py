@@ -27,7 +27,7 @@ from callguard.recording.delivery.places import Place, PlaceError
 from callguard.recording.delivery.resting import Rests
 from callguard.recording.delivery.turns import Turns
 from callguard.recording.store.objects import ObjectStore
-from callguard.retention.ledger import LedgerError
+from callguard.retention.erasures.ledger import LedgerError
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Select, and_, exists, func, insert, or_, select, tuple_
 
 from callguard.recording.delivery.retrying import LONGEST_S, STUCK_AFTER
+from callguard.storage.alive import alive
 from callguard.storage.schema import deliveries, recordings, tenant_places
 
 WITHHELD = "withheld"
@@ -94,7 +95,7 @@ def find_new(connection: Connection, now: datetime, since: datetime | None) -> l
     wanted = [
         # Hidden from the index on states, which nearly all recordings share: that on dates is used.
         func.coalesce(recordings.c.state, "") == "sealed",
-        or_(recordings.c.expires_at.is_(None), recordings.c.expires_at > now),
+        alive(recordings, now),
         ~exists().where(
             deliveries.c.recording_id == recordings.c.id,
             deliveries.c.place == tenant_places.c.name,
@@ -209,7 +210,7 @@ def troubles(connection: Connection, now: datetime) -> list[Trouble]:
         for row in connection.execute(_late(now))
     }
     if connection.execute(select(_NO_KEEP).limit(1)).first() is not None:
-        for row in connection.execute(_kept()):
+        for row in connection.execute(_kept(now)):
             key = row.tenant_id, row.place
             stuck = found.get(key, Trouble(*key, 0, 0, ""))
             found[key] = replace(stuck, kept=row.many)
@@ -230,13 +231,14 @@ def _late(now: datetime) -> Select[tuple[str, str, int, str | None]]:
         .where(
             deliveries.c.state.in_(OPEN),
             deliveries.c.state != WITHHELD,
+            alive(deliveries, now),
             or_(deliveries.c.state == "stuck", deliveries.c.begun_at <= now - STUCK_AFTER),
         )
         .group_by(deliveries.c.tenant_id, deliveries.c.place)
     )
 
 
-def _kept() -> Select[tuple[str, str, int]]:
+def _kept(now: datetime) -> Select[tuple[str, str, int]]:
     """Sent, and never confirmed, to a place that wishes nothing kept: still here."""
     return (
         select(deliveries.c.tenant_id, deliveries.c.place, func.count().label("many"))
@@ -248,6 +250,11 @@ def _kept() -> Select[tuple[str, str, int]]:
             ),
         )
         .join(recordings, recordings.c.id == deliveries.c.recording_id)
-        .where(deliveries.c.state == "sent", recordings.c.state == "sealed")
+        .where(
+            deliveries.c.state == "sent",
+            recordings.c.state == "sealed",
+            alive(deliveries, now),
+            alive(recordings, now),
+        )
         .group_by(deliveries.c.tenant_id, deliveries.c.place)
     )

@@ -18,7 +18,7 @@ from callguard.clock import Clock
 from callguard.recording.delivery.giving import Given, given, keep_for_now, may_go
 from callguard.recording.erasure import erase_for_good
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
-from callguard.retention.ledger import DELIVERED, Erasure, ErasureLedger
+from callguard.retention.erasures.ledger import DELIVERED, Erasure, ErasureLedger
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import erasures

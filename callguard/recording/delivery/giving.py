@@ -15,7 +15,8 @@ from callguard.recording.delivery.attempt import ACTOR, LOOK_AGAIN, mark_of, why
 from callguard.recording.delivery.due import OPEN
 from callguard.recording.delivery.parcel import said
 from callguard.recording.recipients import digest_of
-from callguard.retention.holds import is_held
+from callguard.retention.holds.covering import is_held
+from callguard.storage.alive import time_seen
 from callguard.storage.schema import deliveries, recordings, tenant_keys, tenant_places
 
 
@@ -39,7 +40,7 @@ def may_go(connection: Connection, recording: str, now: datetime) -> Given | Non
     if row is not None and row.state == "delivered":
         given(connection, Given(recording, row.tenant_id, row.payload), now)  # by who came before
         return None
-    if row is None or row.state != "sealed" or _has_expired(row, now):
+    if row is None or row.state != "sealed" or _has_expired(row, time_seen(connection, now)):
         _look(connection, recording, None, None)
         return None
     there = {

@@ -12,6 +12,7 @@ from callguard.audit.log import Entry, append
 from callguard.recording.delivery.attempt import place_of
 from callguard.recording.delivery.due import OPEN
 from callguard.recording.delivery.places import Place, PlaceError
+from callguard.storage.alive import alive
 from callguard.storage.schema import deliveries, recordings, tenant_places, tenant_recipients
 
 
@@ -72,7 +73,9 @@ def listed(connection: Connection, tenant: str | None) -> Sequence[Row[Any]]:
     return connection.execute(query).all()
 
 
-def standing(connection: Connection, tenant: str | None) -> dict[tuple[str, str], dict[str, int]]:
+def standing(
+    connection: Connection, tenant: str | None, now: datetime
+) -> dict[tuple[str, str], dict[str, int]]:
     """How many recordings are on their way to each place, or arrived and were not confirmed, by
     tenant and name, and by state."""
     query = (
@@ -82,7 +85,7 @@ def standing(connection: Connection, tenant: str | None) -> dict[tuple[str, str]
             deliveries.c.state,
             func.count().label("many"),
         )
-        .where(deliveries.c.state.in_((*OPEN, "sent")))
+        .where(deliveries.c.state.in_((*OPEN, "sent")), alive(deliveries, now))
         .group_by(deliveries.c.tenant_id, deliveries.c.place, deliveries.c.state)
     )
     if tenant is not None:
@@ -99,7 +102,7 @@ def of_recording(connection: Connection, recording: str, now: datetime) -> Seque
         select(deliveries)
         .where(
             deliveries.c.recording_id == recording,
-            deliveries.c.expires_at.is_(None) | (deliveries.c.expires_at > now),
+            alive(deliveries, now),
         )
         .order_by(deliveries.c.place)
     ).all()

@@ -49,7 +49,7 @@ MAX_REASON = 500
 MAX_ACTOR = 128
 
 _HEARING: tuple[Form, ...] = ("playback", "wav")
-_READING: tuple[Form, ...] = ("playback", "wav", "age")
+READING: tuple[Form, ...] = ("playback", "wav", "age")
 _FORMS: dict[Role, tuple[Form, ...]] = {
     "operator": get_args(Form),
     "tenant_admin": get_args(Form),
@@ -192,7 +192,7 @@ def refusal(asked: Asked, recording: str, facts: Facts | None, now: datetime) ->
     if asked.form not in _FORMS[asked.reader.role]:
         return Refusal(Why.ROLE, f"a reader of role {asked.reader.role} may not "
                        f"{_IN_WORDS[asked.form]}")  # fmt: skip
-    if asked.form in _READING and (fault := fault_of_reason(asked.reason)):
+    if asked.form in READING and (fault := fault_of_reason(asked.reason)):
         return Refusal(Why.REASON, fault)
     if asked.form == "metadata":
         return None
@@ -201,7 +201,7 @@ def refusal(asked: Asked, recording: str, facts: Facts | None, now: datetime) ->
     if facts.state != "sealed":
         missing = _NO_AUDIO.get(facts.state, f"cannot be read: {facts.state}")
         return Refusal(Why.STATE, f"recording {recording} {missing}")
-    if asked.form in _READING and facts.restricted is not False and asked.ground is None:
+    if asked.form in READING and facts.restricted is not False and asked.ground is None:
         return Refusal(Why.RESTRICTED, _restricted(facts, recording))
     if asked.form in _HEARING and facts.own_key != "here":
         return Refusal(Why.KEY, _no_key(facts, recording))

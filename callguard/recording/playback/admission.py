@@ -9,10 +9,13 @@ from sqlalchemy import Connection, select
 
 from callguard.audit.log import Entry, append
 from callguard.contacts.contact import ContactError
+from callguard.contacts.store import EVER
 from callguard.contacts.store import read as read_contact
 from callguard.ids import is_call_id
 from callguard.recording.playback.access import (
+    GROUNDS,
     MAX_REASON,
+    READING,
     Asked,
     Facts,
     Form,
@@ -29,8 +32,9 @@ from callguard.recording.playback.reading import (
     wrapped_identities,
 )
 from callguard.recording.tombstones import not_remembering
-from callguard.retention.holds import holds_on
-from callguard.storage.schema import calls, consents, recordings
+from callguard.retention.holds.covering import holds_on
+from callguard.storage.alive import time_seen
+from callguard.storage.schema import calls, consents, recordings, tenants
 
 _ACTIONS: dict[Form, str] = {
     "metadata": "recording.show",
@@ -76,15 +80,32 @@ def consider(
             is_restricted(connection, row.tenant_id, row.call_id),
             _own_key(identities),
         )
+        now = time_seen(connection, now)
     name = recording[:80] if is_plain(recording[:80]) else ascii(recording[:80])
     found = refusal(asked, name, facts, now)
     forgetful = not_remembering(connection)
     if found is None and asked.form != "metadata" and forgetful is not None:
         found = Refusal(Why.STATE, f"no recording is read while {forgetful}")
+    if found is None and row is not None:
+        found = _ended(connection, asked, row.tenant_id, now)
     if found is not None or row is None or facts is None:
         assert found is not None
         return found
     return Admitted(row, facts, identities)
+
+
+def _ended(connection: Connection, asked: Asked, tenant: str, now: datetime) -> Refusal | None:
+    """Once a contract has ended its recordings are only stored: nobody of the tenant's reads them,
+    and the operator names a ground."""
+    ends_at = connection.execute(select(tenants.c.ends_at).where(tenants.c.id == tenant)).scalar()
+    if ends_at is None or now < ends_at:
+        return None
+    if asked.reader.tenant is None and (asked.ground is not None or asked.form not in READING):
+        return None
+    told = f"the contract of {tenant} has ended"
+    if asked.reader.tenant is not None:
+        return Refusal(Why.STATE, told)
+    return Refusal(Why.RESTRICTED, f"{told}: name a ground, {', '.join(GROUNDS)}")
 
 
 def admit(
@@ -182,7 +203,7 @@ def is_restricted(connection: Connection, tenant: str, call_id: str) -> bool | N
     known = bool(subjects)
     for subject in sorted(subjects):
         try:
-            if read_contact(connection, tenant, subject).restricted_since is not None:
+            if read_contact(connection, tenant, subject, EVER).restricted_since is not None:
                 return True
         except ContactError:
             known = False

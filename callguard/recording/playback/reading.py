@@ -10,7 +10,8 @@ from callguard.recording import age
 from callguard.recording.keys import KeyWrapper, open_tenant_identity
 from callguard.recording.playback.ranges import Payload, SealedRecording
 from callguard.recording.store.objects import ObjectStore
-from callguard.retention.holds import is_held
+from callguard.retention.holds.covering import is_held
+from callguard.storage.alive import alive
 from callguard.storage.schema import recordings, tenant_keys
 
 RecordingRow = Row[tuple[object, ...]]
@@ -37,10 +38,14 @@ def listed(
     before: str | None = None,
     limit: int = 1000,
     held: bool = False,
+    expired: bool = False,
 ) -> list[RecordingRow]:
     """Recordings that have not expired, newest first; ``held`` adds those that have and that a hold
-    keeps. ``before`` is the last one of the page before."""
+    keeps, of which alone there are with ``expired``. ``before`` is the last one of the page
+    before."""
     wanted = [visible(now, held=held)]
+    if expired:
+        wanted.append(~alive(recordings, now))
     if tenant is not None:
         wanted.append(recordings.c.tenant_id == tenant)
     if call is not None:
@@ -55,7 +60,7 @@ def listed(
 def visible(now: datetime, *, held: bool = False) -> ColumnElement[bool]:
     """Whether a row of ``recordings`` has not expired; ``held`` also takes those that have and that
     a hold keeps."""
-    fresh = or_(recordings.c.expires_at.is_(None), recordings.c.expires_at > now)
+    fresh = alive(recordings, now)
     return or_(fresh, is_held(recordings)) if held else fresh
 
 

@@ -26,7 +26,7 @@ from callguard.recording.rekeying.keyed import HeaderRow, read_any
 from callguard.recording.rekeying.rewrap import Read
 from callguard.recording.rekeying.rotation import open_identities
 from callguard.recording.tombstones import key_id
-from callguard.retention.ledger import TENANT_KEY, Erasure, ErasureLedger
+from callguard.retention.erasures.ledger import TENANT_KEY, Erasure, ErasureLedger
 from callguard.storage.schema import audit, erasures, holds
 from callguard.tenants.keys import TenantKeys, fingerprint, give_up_own_key, read_keys
 from callguard.tenants.tenant import TenantError

@@ -18,7 +18,7 @@ from callguard.recording.keys import KeyStoreError, MasterKey
 from callguard.recording.rekeying.destruction import Reach, destroy, survey
 from callguard.recording.rekeying.rotation import rotate
 from callguard.recording.tombstones import catch_up, key_id
-from callguard.retention.ledger import TENANT_KEY, Erasure, ErasureLedger, LedgerError
+from callguard.retention.erasures.ledger import TENANT_KEY, Erasure, ErasureLedger, LedgerError
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, holds, recordings, tenant_keys
 from callguard.tenants.directory import TenantDirectory

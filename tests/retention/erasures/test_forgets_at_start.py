@@ -7,7 +7,7 @@ from sqlalchemy import Row, select
 from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.recording.tombstones import not_remembering
-from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger
+from callguard.retention.erasures.ledger import RECORDING, Erasure, ErasureLedger
 from callguard.service import Service
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings

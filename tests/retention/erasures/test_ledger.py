@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callguard.retention import ledger as ledger_module
-from callguard.retention.ledger import (
+from callguard.retention.erasures import ledger as ledger_module
+from callguard.retention.erasures.ledger import (
     BEGINNING,
     RECORDING,
     TENANT_KEY,
@@ -24,7 +24,7 @@ from callguard.retention.ledger import (
     LedgerError,
     Mark,
 )
-from callguard.retention.ledger_lines import FIRST_LINE, LineError, compose, parse, read
+from callguard.retention.erasures.lines import FIRST_LINE, LineError, compose, parse, read
 
 AT = datetime(2026, 11, 22, 8, 15, tzinfo=UTC)
 
@@ -210,7 +210,7 @@ def test_a_writer_that_stands_still_is_not_waited_for_for_ever(
     monkeypatch.setattr(ledger_module, "LOCK_S", 0.05)
     ledger.append([erasure(1)], None)
     with (
-        ledger._writing(create=False),
+        ledger.writing(create=False),
         pytest.raises(LedgerError, match="by another process"),
     ):
         ledger.append([erasure(2)], None)

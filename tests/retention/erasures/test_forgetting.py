@@ -12,9 +12,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 from callguard.recording.erasure import erase_for_good, of_recordings
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.tombstones import key_id, mark_and_fault, not_remembering
-from callguard.retention import forgetting
-from callguard.retention.forgetting import Forgotten, forget_again, rebuild, verify
-from callguard.retention.ledger import (
+from callguard.retention.erasures import forgetting
+from callguard.retention.erasures.forgetting import Forgotten, forget_again, rebuild, verify
+from callguard.retention.erasures.ledger import (
     DELIVERED,
     RECORDING,
     TENANT_KEY,
@@ -22,7 +22,7 @@ from callguard.retention.ledger import (
     ErasureLedger,
     LedgerError,
 )
-from callguard.retention.purge import purge
+from callguard.retention.purging.purge import purge
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import (

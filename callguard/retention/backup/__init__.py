@@ -1,0 +1,1 @@
+"""Backups of everything but the master key, and restoring them."""

@@ -1,0 +1,1 @@
+"""The erasure ledger, outside of the database, and forgetting again by it."""

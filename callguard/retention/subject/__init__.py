@@ -1,0 +1,1 @@
+"""Erasing all of one person."""
