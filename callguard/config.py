@@ -12,7 +12,15 @@ from zoneinfo import available_timezones
 
 from cronsim import CronSim, CronSimError
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -30,6 +38,15 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _known_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is no time zone such as Europe/Paris")
+    return value
+
+
+ZoneName = Annotated[str, AfterValidator(_known_zone)]
+
+
 class Asterisk(_Section):
     """One PBX: its manager interface, and where it sees what callguard shares with it.
 
@@ -45,6 +62,12 @@ class Asterisk(_Section):
     ``ungated`` is what becomes of a call that a trunk carries without a verdict,
     ``foreign_recordings`` of a recording that callguard did not begin, of somebody who did not
     consent.
+
+    ``cdr_format`` is whether ``cdr_file`` is the one of asterisk-conf/, or Asterisk's
+    ``Master.csv``; ``cdr_backlog`` whether files that were rotated away before the first look are
+    read too.
+    ``time_zone`` (IANA) is that of its own clock, in which its manager and ``Master.csv`` tell
+    times; ``cdr_time_zone`` that of ``Master.csv`` if it differs (UTC with ``usegmtime``).
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] = "asterisk"
@@ -58,6 +81,10 @@ class Asterisk(_Section):
     spool: Path | None = None
     prompts: Path | None = None
     cdr_file: Path | None = None
+    cdr_format: Literal["callguard", "master"] = "callguard"
+    cdr_time_zone: ZoneName | None = None
+    cdr_backlog: bool = True
+    time_zone: ZoneName = "UTC"
     lease_file: bool = False
     call_back: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.@:{}/+-]{3,128}$")] = None
     trunks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]+/[^;@\s]{1,120}$")], ...] = ()
@@ -218,11 +245,15 @@ class Keys(_Section):
 
 class Purge(_Section):
     """When what has expired is taken away: ``schedule`` as cron has it, in ``time_zone`` (IANA);
-    or once a day ``at`` a time, in UTC, where no schedule is given."""
+    or once a day ``at`` a time, in UTC, where no schedule is given. After ``max_gap_days`` of which
+    callguard saw nothing somebody must say that the clock is right. ``audit`` is whether the oldest
+    entries of the audit log go too."""
 
     at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
     schedule: str | None = None
     time_zone: str = "UTC"
+    max_gap_days: Annotated[int, Field(ge=1, le=3_650)] = 35
+    audit: bool = False
 
     @field_validator("schedule")
     @classmethod
@@ -246,7 +277,9 @@ class Folder(_Section):
     """A folder of files that another program writes, and that callguard keeps no longer than its
     data class allows: of one ``tenant``, or by the name of the folder within it (``tenants``, a
     voicemail context for example). ``files`` are the names that count, as in a shell; ``layout``
-    is ``voicemail`` where Asterisk's app_voicemail keeps it, whose messages go as a whole."""
+    is ``voicemail`` where Asterisk's app_voicemail keeps it, whose messages go as a whole.
+    ``quiet_s`` is for how long nothing may have happened to a file before it is taken;
+    ``remove_empty`` is whether folders below it go that were emptied so."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     path: Path
@@ -255,6 +288,8 @@ class Folder(_Section):
     tenants: dict[str, str] = {}
     files: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = ("*",)
     layout: Literal["files", "voicemail"] = "files"
+    quiet_s: Annotated[float, Field(ge=0, le=31 * 86_400)] = 3_600.0
+    remove_empty: bool = False
 
     @model_validator(mode="after")
     def _says_whose(self) -> Self:

@@ -6,7 +6,7 @@ They sort by time of making, those that one process makes in one millisecond by 
 
 import os
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 _FIRST = 0x3FF
@@ -52,6 +52,14 @@ def uuid7(now: datetime, entropy: bytes | None = None) -> UUID:
     value &= ~(0xF << 76 | 0x3 << 62)
     value |= 0x7 << 76 | 0x2 << 62
     return UUID(int=value)
+
+
+def made_at(text: str) -> datetime:
+    """When a UUIDv7 was made, to the millisecond. Raises ValueError for what is none."""
+    found = UUID(text)
+    if found.version != 7:
+        raise ValueError(f"{text!r} is no UUIDv7")
+    return datetime.fromtimestamp((found.int >> 80) / 1000, UTC)
 
 
 def is_call_id(text: str) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from callguard.agi.server import AgiServer
 from callguard.cdr.keeper import CallRecordKeeper
-from callguard.clock import Clock
+from callguard.clock import Clock, latest
 from callguard.consent.tenant_prompts import prompt_alarms
 from callguard.gate.backstop import Backstop
 from callguard.gate.call_back import CallBack
@@ -29,6 +29,9 @@ from callguard.policy.numbers import mask
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.store.staged import StagedStore
 from callguard.recording.tombstones import mark_and_fault
+from callguard.retention.backup.aftermath import restored_without_ledger
+from callguard.retention.holds.told import read_standing
+from callguard.storage.alive import alive
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import calls, registry_imports
@@ -63,12 +66,14 @@ class Overview:
         """Raises TimeoutError when the database does not answer."""
         now = self.clock.now()
         under_way, running = self.gate.calls.all(), self._running()
-        verdicts, refused, live, ledger_fault = await self.database.read(
+        verdicts, refused, live, ledger_fault, holds, restored = await self.database.read(
             lambda c: (
-                _last_verdicts(c, now),
+                _last_verdicts(c, latest(self.clock)),
                 _refused_imports(c),
                 read_live(c, under_way, running),
                 mark_and_fault(c)[1],
+                read_standing(c, now),
+                restored_without_ledger(c, now),
             )
         )
         registries = self._registries(now, refused)
@@ -82,7 +87,9 @@ class Overview:
             alarms=(
                 *self._alarms(),
                 *([f"no recording is read or erased: {ledger_fault}"] if ledger_fault else ()),
+                *([restored] if restored else ()),
                 *self._registry_alarms(registries, now),
+                *holds.alarms,
             ),
             pbxs=tuple(self._pbx(pbx) for pbx in self.pbxs.values()),
             calls=self._calls(live, running),
@@ -106,6 +113,7 @@ class Overview:
             notices_total=dict(counts.notices),
             faults={**counts.faults, **self.vault.recorder.faults},
             vault=self._vault(ledger_fault),
+            holds=holds,
         )
 
     def _vault(self, ledger_fault: str | None) -> VaultStatus:
@@ -151,25 +159,11 @@ class Overview:
                 alarms.append(f"{pbx.name}: the lease is stale")
         if self.lease.file_fault:
             alarms.append(f"the lease file cannot be renewed: {self.lease.file_fault}")
-        if not self.vault.spool.has_room():
-            alarms.append("the spool is nearly full: nothing is recorded")
-        if store := self.vault.store.alarm:
-            alarms.append(store)
-        if self.vault.sealer.failures and self.vault.sealer.backlog:
-            alarms.append(f"{self.vault.sealer.backlog} recordings wait to be sealed")
-        if behind := self.vault.sealer.behind:
-            alarms.append(f"{behind} recordings cannot be sealed while they run: see the log")
-        if lost := self.vault.sealer.live.lost_entries.alarm:
-            alarms.append(lost)
+        alarms += self.vault.alarms
         if waiting := len(self.gate.acts.withdrawals):
             alarms.append(f"withdrawals of consent that could not be kept yet: {waiting}")
         if self.call_back.fault:
             alarms.append(f"opt-outs cannot be confirmed by call back: {self.call_back.fault}")
-        alarms += self.vault.courier.alarms
-        if self.vault.daily_purge.fault:
-            alarms.append(f"the last purge failed: {self.vault.daily_purge.fault}")
-        for tenant, fault in self.vault.rotation.faults.items():
-            alarms.append(f"the keys of {tenant} were not rotated: {fault}")
         return tuple(alarms)
 
     def _registries(
@@ -255,10 +249,7 @@ class Overview:
 
 def _last_verdicts(connection: Connection, now: datetime) -> tuple[LastVerdict, ...]:
     rows = connection.execute(
-        select(calls)
-        .where((calls.c.expires_at.is_(None)) | (calls.c.expires_at > now))
-        .order_by(calls.c.id.desc())
-        .limit(VERDICTS)
+        select(calls).where(alive(calls, now)).order_by(calls.c.id.desc()).limit(VERDICTS)
     )
     return tuple(
         LastVerdict(

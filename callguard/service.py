@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from callguard.ami.calls import Change, ChannelGone, RecordingStopped
 from callguard.ami.settings import Connector, tcp_connect
 from callguard.ami.wire import Message
 from callguard.cdr.keeper import CallRecordKeeper
+from callguard.cdr.source import source_of
 from callguard.clock import Clock
 from callguard.config import ConfigError, Settings
 from callguard.consent.prompts import PromptLibrary
@@ -41,11 +43,11 @@ from callguard.optout.registry.contract import RegistryError
 from callguard.optout.registry.records import settle
 from callguard.optout.registry.shelf import Shelf
 from callguard.overview import Overview
-from callguard.policy.packs import PackError, all_packs
+from callguard.policy.packs import PackError, all_packs, limits_of
 from callguard.recording.keys import KeyStoreError
 from callguard.recording.spool import SpoolError
 from callguard.recording.store.objects import ObjectStoreError
-from callguard.retention.registries import drop_spent
+from callguard.retention.purging.registries import drop_spent
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database, DatabaseError
 from callguard.storage.dictation import Dictation
@@ -54,12 +56,15 @@ from callguard.storage.grouped import GroupedReads
 from callguard.storage.journal import Journal
 from callguard.storage.migrate import check
 from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.keeping import kept_until
 from callguard.vault import Vault
 from callguard.watchdog import Watchdog
 from callguard.web.api import CheckApi
 from callguard.web.app import WebServer
 from callguard.web.call_api import CallApi
 from callguard.web.call_page import CallDesk
+from callguard.web.call_record_api import CallRecordApi
+from callguard.web.hold_api import HoldApi
 from callguard.web.opt_out_api import OptOutApi
 from callguard.web.opt_out_page import OptOutDesk
 from callguard.web.recording_api import RecordingApi
@@ -108,7 +113,7 @@ class Service:
             path = self.database.url.database
             dictation = Dictation(path) if write_apart and path else None
             self.journal = Journal(self.database, clock, dictation)
-            self.tenants = TenantDirectory()
+            self.tenants = TenantDirectory(limits_of(packs), clock)
             self.opt_outs = OptOutImage()
             self._settle_registries()
             self.shelf = Shelf(settings.registry_folder)
@@ -167,7 +172,13 @@ class Service:
         )
         self.keepers = {
             pbx.name: CallRecordKeeper(
-                pbx.name, pbx.cdr_file, self.database, self.journal, self.tenants
+                pbx.name,
+                source_of(pbx),
+                self.database,
+                self.journal,
+                self.tenants,
+                clock,
+                settings.home_region,
             )
             for pbx in settings.asterisk
         }
@@ -244,6 +255,7 @@ class Service:
             clock,
             CommandScrubber(config),
             settings.limits.durable_s,
+            self._list_kept,
         )
         self.recording_api = RecordingApi(
             clock,
@@ -254,6 +266,14 @@ class Service:
             settings.api_token,
             settings.limits.durable_s,
         )
+        self.call_record_api = CallRecordApi(
+            clock,
+            self.database,
+            self.journal,
+            settings.api_token,
+            settings.home_region,
+            settings.limits.durable_s,
+        )
         self.web = WebServer(
             self.overview,
             clock=clock,
@@ -261,9 +281,11 @@ class Service:
             more=(
                 OptOutApi(self.gate, settings.api_token),
                 CallApi(self.gate, self.overview, settings.api_token),
+                HoldApi(self.gate, settings.api_token),
                 SmsDoor(self.gate, settings.sms, settings.sms_token),
                 ScrubApi(self.gate, self.scrubs, settings.api_token),
                 self.recording_api,
+                self.call_record_api,
             ),
             desk=OptOutDesk(self.gate),
             call_desk=CallDesk(self.gate),
@@ -325,6 +347,7 @@ class Service:
         await self.agi.close(GRACE_S)
         await self.web.close()
         self.recording_api.close()
+        self.call_record_api.close()
         await self.gate.acts.close(GRACE_S)
         await self.preflight.close()
         for pbx in self.pbxs.values():
@@ -378,6 +401,12 @@ class Service:
                 log.warning("registry_settled", reason=told)
         except (RegistryError, OSError) as error:
             log.warning("alarm", reason=f"an import that was cut off cannot be finished: {error}")
+
+    def _list_kept(self, tenant_id: str, at: datetime) -> datetime | None:
+        """Until when a tenant keeps a list of that moment, where it chose that."""
+        tenant = self.tenants.get(tenant_id)
+        chose = tenant is not None and "list" in tenant.retention
+        return kept_until(tenant, "list", at) if chose else None
 
     def _load(self) -> None:
         try:

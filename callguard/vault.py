@@ -12,7 +12,7 @@ from callguard.clock import Clock
 from callguard.config import Settings
 from callguard.recording.delivery.courier import Courier
 from callguard.recording.delivery.giver import Giver
-from callguard.recording.erasure import Eraser
+from callguard.recording.erasure import Eraser, tidy
 from callguard.recording.keyring import open_keyring
 from callguard.recording.recorder import Recorder
 from callguard.recording.rekeying.rewrap import Means
@@ -21,12 +21,21 @@ from callguard.recording.sealer import Sealer
 from callguard.recording.spool import Spool
 from callguard.recording.store.opening import open_store
 from callguard.recording.store.staged import StagedStore
-from callguard.retention.daily import DailyPurge
-from callguard.retention.forgetting import forget_again, verify
-from callguard.retention.ledger import ErasureLedger, LedgerError
+from callguard.retention.erasures.copies import open_ledger
+from callguard.retention.erasures.forgetting import forget_again, verify
+from callguard.retention.erasures.ledger import LedgerError
+from callguard.retention.folders.governing import ManagedFolders
+from callguard.retention.purging.clock_sense import ClockSense, refusal
+from callguard.retention.purging.daily import DailyPurge
+from callguard.retention.purging.giving_way import GivingWay
+from callguard.retention.purging.purge import Surroundings
+from callguard.retention.termination.minutely import carry_on
+from callguard.retention.termination.surroundings import Places
+from callguard.retention.termination.termination import Terminations
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.longest import longest
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -56,7 +65,7 @@ class Vault:
         """``drop`` takes away, after each purge, what was kept only for the rows that went."""
         self._database = database
         self._journal = journal
-        self.ledger = ErasureLedger(settings.erasure_ledger)
+        self.ledger = open_ledger(settings)
         try:
             forget_again(database, self.ledger, clock, actor="callguard")
         except LedgerError as error:
@@ -97,14 +106,41 @@ class Vault:
             settings.limits.durable_s,
             database.tidy,
         )
+        sense = ClockSense(clock, settings.purge.max_gap_days)
+        self.folders = ManagedFolders(
+            settings, database, self.write, tenants.get, clock, actor="callguard"
+        )
+        self.terminations = Terminations(
+            database,
+            self.write,
+            self.store,
+            self.ledger,
+            self.keyring.identities,
+            tenants,
+            Places(settings.export_folder, settings.scrub_folder),
+            clock_fault=sense.look,
+            tidy=lambda: tidy(database.tidy),
+            elsewhere=self.folders,
+        )
+        self._clock = clock
         self.daily_purge = DailyPurge(
             self.write,
             self.store,
             self.ledger,
             clock,
-            settings.purge.at,
+            settings.purge,
             tidy=self._tidy,
             drop=drop,
+            around=Surroundings(
+                sense=sense,
+                further=(self.folders, self.terminations),
+                exports=settings.export_folder,
+                audit=longest(tenants, "audit") if settings.purge.audit else None,
+                way=GivingWay(
+                    pending=lambda: journal.state().pending,
+                    move_log=lambda: database.checkpoint(emptying=False),
+                ),
+            ),
         )
         self.rotation = ScheduledRotation(
             Means(clock, self._read, self.write, self.keyring, "callguard"),
@@ -124,12 +160,41 @@ class Vault:
         work = [
             self.sealer.run(),
             self.daily_purge.run(),
+            self.folders.run(),
+            carry_on(self.terminations, self._clock),
             self.courier.run(),
             self.rotation.run(),
         ]
         if isinstance(self.store, StagedStore):
             work.append(self.store.run())
         return work
+
+    @property
+    def alarms(self) -> list[str]:
+        """What a person has to look at, a line each."""
+        alarms = []
+        if not self.spool.has_room():
+            alarms.append("the spool is nearly full: nothing is recorded")
+        if store := self.store.alarm:
+            alarms.append(store)
+        if self.sealer.failures and self.sealer.backlog:
+            alarms.append(f"{self.sealer.backlog} recordings wait to be sealed")
+        if behind := self.sealer.behind:
+            alarms.append(f"{behind} recordings cannot be sealed while they run: see the log")
+        if lost := self.sealer.live.lost_entries.alarm:
+            alarms.append(lost)
+        alarms += self.courier.alarms
+        if self.daily_purge.fault:
+            alarms.append(f"the last purge failed: {self.daily_purge.fault}")
+        if self.daily_purge.clock_fault:
+            alarms.append(refusal(self.daily_purge.clock_fault))
+        alarms += self.ledger.copy_faults
+        alarms += self.folders.alarms
+        for tenant, fault in self.terminations.faults.items():
+            alarms.append(f"the termination of {tenant} is held up: {fault}")
+        for tenant, fault in self.rotation.faults.items():
+            alarms.append(f"the keys of {tenant} were not rotated: {fault}")
+        return alarms
 
     async def write(self, work: Callable[[Connection], T], /) -> T:
         """Work in the background, in one durable transaction. Raises NotDurableError."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.tenants.store import NewTenant, OwnKey, add

@@ -28,13 +28,17 @@ GROUPS = {
     "policy": "override",
     "key": "key",
     "recording": "recording",
+    "subject": "subject",
+    "cdr": "cdr",
     "delivery": "delivery",
+    "hold": "hold",
+    "folder": "folder",
     "registry": "registry",
     "prompt": "prompt",
 }
 """Nouns with commands of their own, and in which module they are."""
 
-COMMANDS = ("init", "serve", "explain", "scrub", "purge", "demo")
+COMMANDS = ("init", "serve", "explain", "scrub", "purge", "demo", "backup", "restore")
 """Commands that stand alone, each in the module of its name."""
 
 

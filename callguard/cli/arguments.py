@@ -1,11 +1,15 @@
 """What is typed, as values: a tenant, a number, a moment."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from callguard.cli.surroundings import CommandError
+from callguard.config import Settings
+from callguard.policy.limits import RetentionLimit
 from callguard.policy.numbers import parse_address, parse_number
+from callguard.policy.packs import all_packs, limits_of
 from callguard.policy.span import Span
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import Tenant
@@ -22,9 +26,17 @@ def tenant_of(directory: TenantDirectory, tenant: str) -> Tenant:
     return found
 
 
-def read_tenant(connection: Connection, tenant: str) -> Tenant:
-    """The tenant of that id, from the database. Raises CommandError."""
-    directory = TenantDirectory()
+def law_of(settings: Settings) -> tuple[RetentionLimit, ...]:
+    """The limits to how long records are kept, of all packs. Raises PackError."""
+    return limits_of(all_packs(settings.policy.packs, settings.policy.leave_out))
+
+
+def read_tenant(
+    connection: Connection, tenant: str, limits: Iterable[RetentionLimit] = ()
+) -> Tenant:
+    """The tenant of that id, from the database; with the law (``law_of``) where something is done
+    of which it says how long it is kept. Raises CommandError."""
+    directory = TenantDirectory(limits)
     directory.refresh(connection)
     return tenant_of(directory, tenant)
 

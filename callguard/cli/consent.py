@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, select
 
-from callguard.cli.arguments import maybe, read_moment, read_tenant, subject_of
+from callguard.cli.arguments import law_of, maybe, read_moment, read_tenant, subject_of
 from callguard.cli.chain_in_words import as_value, lines
 from callguard.cli.evidence import proof_of
 from callguard.cli.surroundings import (
@@ -25,6 +25,7 @@ from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.consent import given
 from callguard.consent.chain_rows import read_chain, telling
+from callguard.consent.evidence import keep_of
 from callguard.consent.given import About
 from callguard.consent.standing import Standing, standing
 from callguard.consent.statement import recorded_with_consent
@@ -33,9 +34,8 @@ from callguard.gate.policy import Policy
 from callguard.policy.facts import PURPOSES
 from callguard.policy.packs import all_packs
 from callguard.policy.tables import plain
-from callguard.retention.schedule import Keep
+from callguard.storage.alive import alive
 from callguard.storage.schema import consents
-from callguard.tenants.keeping import Concern, keeping, keeping_evidence
 from callguard.tenants.tenant import Tenant
 
 app = typer.Typer(help="Consents: what subjects agreed to.", no_args_is_help=True)
@@ -66,7 +66,7 @@ def record(
     ends = maybe(until)
     evidence = proof_of(proof)
     with opened(config) as (settings, database), database.writing() as connection:
-        owner = read_tenant(connection, tenant)
+        owner = read_tenant(connection, tenant, law_of(settings))
         _check_purpose(settings, owner, purpose)
         about = About(owner.id, subject_of(number, owner), purpose)
         entry = given.record(
@@ -77,7 +77,7 @@ def record(
             until=ends,
             at=now,
             actor=actor(),
-            keep=_keep(owner, about),
+            keep=keep_of(owner, about),
         )
     value = {"consent": entry, "subject": about.subject, "purpose": purpose, "proof": evidence}
     say(as_json, value, f"{about.subject} consented to {purpose}: {plain(evidence)}")
@@ -95,11 +95,11 @@ def withdraw(
     """Withdraw what was consented to; a running service heeds it from the next call on, and stops
     within a second what it records of a call that goes on."""
     now = SystemClock().now()
-    with opened(config) as (_, database), database.writing() as connection:
-        owner = read_tenant(connection, tenant)
+    with opened(config) as (settings, database), database.writing() as connection:
+        owner = read_tenant(connection, tenant, law_of(settings))
         about = About(owner.id, subject_of(number, owner), purpose)
         entry = given.withdraw(
-            connection, about, reason=reason, at=now, actor=actor(), keep=_keep(owner, about)
+            connection, about, reason=reason, at=now, actor=actor(), keep=keep_of(owner, about)
         )
     value = {"consent": entry, "subject": about.subject, "purpose": purpose}
     say(as_json, value, f"{about.subject} no longer consents to {purpose}")
@@ -146,14 +146,15 @@ def _show_call(config: Path, call_id: str, *, as_json: bool) -> None:
 
 def _show_subject(config: Path, number: str, tenant: str, *, as_json: bool) -> None:
     now = SystemClock().now()
-    alive = or_(consents.c.expires_at.is_(None), consents.c.expires_at > now)
     with opened(config) as (_, database), database.reading() as connection:
         owner = read_tenant(connection, tenant)
         subject = subject_of(number, owner)
         whose = (consents.c.tenant_id == owner.id) & (consents.c.subject == subject)
-        found = connection.execute(select(consents).where(whose, alive).order_by(consents.c.id))
+        found = connection.execute(
+            select(consents).where(whose, alive(consents, now)).order_by(consents.c.id)
+        )
         kept = found.all()
-        known = read(connection, owner.id, subject).by(now).consents
+        known = read(connection, owner.id, subject, now).by(now).consents
     states = [_state(one) for one in standing(map(telling, kept), known, now)]
     rows = [_row(row) for row in kept]
     if as_json:
@@ -200,14 +201,6 @@ def _second(at: datetime | None) -> str | None:
 def _safe(row: Mapping[str, object]) -> dict[str, object]:
     """For a terminal: nothing in it moves the cursor or turns the direction of a line."""
     return {key: value and plain(str(value)) for key, value in row.items()}
-
-
-def _keep(tenant: Tenant, about: About) -> Keep:
-    """Until when the evidence is kept once such a consent is over."""
-    concern = Concern(about.subject)
-    if about.purpose == "recording":
-        return keeping_evidence(tenant, concern)
-    return keeping(tenant, "consent", concern)
 
 
 def _check_purpose(settings: Settings, tenant: Tenant, purpose: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -17,8 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.audit.log import Entry, append
 from callguard.cli import contact_in_words
-from callguard.cli.arguments import maybe, read_past, read_tenant, subject_of
-from callguard.cli.contact_file import Details, Fault, Line, detailed, read_lines
+from callguard.cli.arguments import law_of, read_past, read_tenant, subject_of
+from callguard.cli.contact_file import Details, Fault, Line, detailed, read_lines, read_origin
+from callguard.cli.contact_remove import remove_contact
+from callguard.cli.contact_ties import event, stretch
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -30,9 +32,9 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.contacts.contact import Contact, ContactError
-from callguard.contacts.store import change, read
+from callguard.contacts.exchange import Origin
+from callguard.contacts.store import Entered, enter, read
 from callguard.gate.request import MAX_TEXT
-from callguard.policy.facts import RelationKind, Relationship
 from callguard.policy.tables import plain
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
@@ -41,6 +43,10 @@ from callguard.tenants.tenant import Tenant
 app = typer.Typer(help="Contacts: what a tenant knows of whom it calls.", no_args_is_help=True)
 
 TenantOption = Annotated[str, typer.Option("--tenant", help="Which tenant knows it.")]
+OriginOption = Annotated[
+    str | None,
+    typer.Option(help="How it came in: manual, crm, synced or upload; as it was if left out."),
+]
 BATCH = 200
 """Most contacts written in one transaction, which holds other writers up."""
 
@@ -77,6 +83,10 @@ def set_contact(
         bool | None,
         typer.Option("--restrict/--unrestrict", help="Whether processing is restricted."),
     ] = None,
+    last_exchange: Annotated[
+        str | None, typer.Option(help="Day of the last exchange with them, if none of these.")
+    ] = None,
+    origin: OriginOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -101,19 +111,25 @@ def set_contact(
         "transaction": transaction or transaction_until,
         "refusal": refused,
         "restriction": None if restrict is None else str(restrict),
+        "last exchange": last_exchange,
+        "origin": origin,
     }
     fields = [name for name, value in given.items() if value is not None]
     if not fields:
         raise CommandError("say what is known, with an option such as --region")
     ties = [
-        _event("purchase", purchase, now),
-        _event("inquiry", inquiry, now),
-        _stretch("callback", callback, callback_until, now),
-        _stretch("contract", contract_since, contract_until),
-        _stretch("transaction", transaction, transaction_until),
+        event("purchase", purchase, now),
+        event("inquiry", inquiry, now),
+        stretch("callback", callback, callback_until, now),
+        stretch("contract", contract_since, contract_until),
+        stretch("transaction", transaction, transaction_until),
     ]
     refusal = None if refused is None else read_past(refused, now)
     details = Details(region, subdivision, zone, kind)
+    days = [refusal, *(tie.since for tie in ties if tie is not None)]
+    days += [None if last_exchange is None else read_past(last_exchange, now)]
+    exchanged = max((day for day in days if day is not None and day <= now), default=None)
+    entered = Entered(read_origin(origin), exchanged_at=exchanged)
 
     def step(contact: Contact) -> Contact:
         contact = detailed(contact, details)
@@ -123,10 +139,10 @@ def set_contact(
             contact = contact.refused(refusal, campaign)
         return contact if restrict is None else _restricted(contact, restrict, now)
 
-    with opened(config) as (_, database), database.writing() as connection:
-        owner = read_tenant(connection, tenant)
+    with opened(config) as (settings, database), database.writing() as connection:
+        owner = read_tenant(connection, tenant, law_of(settings))
         subject = subject_of(number, owner)
-        after = change(connection, owner.id, subject, step, at=now)
+        after = enter(connection, owner, subject, step, entered, at=now)
         _log(connection, "contact.set", owner, {"fields": fields}, now)
     value = {"subject": subject, "tenant": owner.id, "known": after.stored()}
     say(as_json, value, f"{subject}: {', '.join(fields)} set")
@@ -140,36 +156,44 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is known of a subject."""
+    now = SystemClock().now()
     with opened(config) as (_, database), database.reading() as connection:
         owner = read_tenant(connection, tenant)
         subject = subject_of(number, owner)
-        contact = read(connection, owner.id, subject)
+        contact = read(connection, owner.id, subject, now)
     value = {"subject": subject, "tenant": owner.id, "known": contact.stored()}
     say(as_json, value, "\n".join(map(plain, contact_in_words.lines(subject, contact))))
 
 
+app.command("remove")(remove_contact)
+
+
 @app.command("import")
 def import_contacts(
-    file: Annotated[Path, typer.Argument(help="CSV: number, region, subdivision, zone, kind.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV: number, region, subdivision, zone, kind, last_exchange.")
+    ],
     tenant: TenantOption,
+    origin: OriginOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Take over contacts from a CSV file; good lines are kept whatever the others are.
 
-    Its first line names the columns: number, and any of region, subdivision, zone and kind. A
-    cell left empty changes nothing.
+    Its first line names the columns: number, and any of region, subdivision, zone, kind and
+    last_exchange. A cell left empty changes nothing.
     """
+    came = read_origin(origin)
     done, bad = 0, 0
     shown: list[Fault] = []
-    with opened(config) as (_, database):
+    with opened(config) as (settings, database):
         with database.reading() as connection:
-            owner = read_tenant(connection, tenant)
+            owner = read_tenant(connection, tenant, law_of(settings))
         try:
             for batch in _batches(file, owner):
                 good = [line for line in batch if not isinstance(line, Fault)]
                 faults = [line for line in batch if isinstance(line, Fault)]
-                kept = _write(database, owner, good)
+                kept = _write(database, owner, good, came)
                 faults += kept
                 done += len(good) - len(kept)
                 bad += len(faults)
@@ -192,44 +216,6 @@ def import_contacts(
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tie:
-    kind: RelationKind
-    since: datetime | None
-    until: datetime | None
-
-    def added(self, contact: Contact) -> Contact:
-        """With this tie; or, where only an end is known, with those of its kind ended."""
-        if self.since is not None:
-            if Relationship(self.kind, self.since, self.until) in contact.relationships:
-                return contact
-            return contact.related(self.kind, self.since, self.until)
-        assert self.until is not None
-        ended = contact.ended(self.kind, self.until)
-        if ended == contact:
-            raise ContactError(f"no {self.kind} is known that had not ended by then")
-        return ended
-
-
-def _event(kind: RelationKind, text: str | None, now: datetime) -> _Tie | None:
-    """What happens in a moment is over with it."""
-    if text is None:
-        return None
-    moment = read_past(text, now)
-    return _Tie(kind, moment, moment)
-
-
-def _stretch(
-    kind: RelationKind, since: str | None, until: str | None, now: datetime | None = None
-) -> _Tie | None:
-    """What lasts; with ``now`` it has begun, and has no length where no end is given."""
-    begun = maybe(since) if since is None or now is None else read_past(since, now)
-    over = maybe(until)
-    if begun is None and over is None:
-        return None
-    return _Tie(kind, begun, begun if over is None and now is not None else over)
-
-
 def _restricted(contact: Contact, restrict: bool, now: datetime) -> Contact:
     if restrict:
         return replace(contact, restricted_since=contact.restricted_since or now)
@@ -246,13 +232,15 @@ def _batches(file: Path, tenant: Tenant) -> Iterator[Sequence[Line | Fault]]:
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task("contacts", total=file.stat().st_size)
-        lines = read_lines(source, tenant)
+        lines = read_lines(source, tenant, SystemClock().now())
         while batch := tuple(islice(lines, BATCH)):
             yield batch
             bar.update(task, completed=source.tell())
 
 
-def _write(database: Database, tenant: Tenant, lines: Sequence[Line]) -> list[Fault]:
+def _write(
+    database: Database, tenant: Tenant, lines: Sequence[Line], origin: Origin | None
+) -> list[Fault]:
     """Writes a batch in one transaction; which of it cannot be so."""
     if not lines:
         return []
@@ -261,8 +249,9 @@ def _write(database: Database, tenant: Tenant, lines: Sequence[Line]) -> list[Fa
     with database.writing() as connection:
         for line in lines:
             step = partial(detailed, details=line.details)
+            entered = Entered(origin, "upload", line.exchanged_at)
             try:
-                change(connection, tenant.id, line.subject, step, at=now)
+                enter(connection, tenant, line.subject, step, entered, at=now)
             except ContactError as error:
                 faults.append(Fault(line.number, str(error)))
         kept = {"contacts": len(lines) - len(faults)}

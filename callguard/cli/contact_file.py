@@ -3,16 +3,20 @@
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import BinaryIO, get_args
 
-from callguard.cli.arguments import subject_of
+from callguard.cli.arguments import read_past, subject_of
 from callguard.cli.surroundings import CommandError
 from callguard.contacts.contact import Contact, ContactError
+from callguard.contacts.exchange import Origin
 from callguard.policy.facts import SubjectKind
 from callguard.tenants.tenant import Tenant
 
-COLUMNS = ("number", "region", "subdivision", "zone", "kind")
+COLUMNS = ("number", "region", "subdivision", "zone", "kind", "last_exchange")
 KINDS: tuple[SubjectKind, ...] = get_args(SubjectKind)
+
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 MAX_LINE = 4_096
 """Longest line, in bytes."""
@@ -35,6 +39,7 @@ class Line:
     number: int
     subject: str
     details: Details
+    exchanged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,16 @@ class Fault:
 
     number: int
     told: str
+
+
+def read_origin(text: str | None) -> Origin | None:
+    """Raises CommandError."""
+    if text is None:
+        return None
+    found = next((one for one in ORIGINS if one == text), None)
+    if found is None:
+        raise CommandError(f"{text!r} is no origin; known: {', '.join(ORIGINS)}")
+    return found
 
 
 def detailed(contact: Contact, details: Details) -> Contact:
@@ -59,7 +74,7 @@ def detailed(contact: Contact, details: Details) -> Contact:
     return replace(contact, kind=kind)
 
 
-def read_lines(source: BinaryIO, tenant: Tenant) -> Iterator[Line | Fault]:
+def read_lines(source: BinaryIO, tenant: Tenant, now: datetime) -> Iterator[Line | Fault]:
     """What each line says. Raises CommandError where the first does not name the columns."""
     columns: list[str] = []
     for number, text in enumerate(_texts(source), 1):
@@ -70,7 +85,7 @@ def read_lines(source: BinaryIO, tenant: Tenant) -> Iterator[Line | Fault]:
                 raise CommandError(f"it is longer than {MAX_LINE} bytes")
             cells = _cells(text)
             if columns:
-                yield _line(number, columns, cells, tenant)
+                yield _line(number, columns, cells, tenant, now)
             else:
                 columns = _columns(cells)
         except CommandError as error:
@@ -110,9 +125,13 @@ def _columns(cells: Sequence[str]) -> list[str]:
     return names
 
 
-def _line(number: int, columns: Sequence[str], cells: Sequence[str], tenant: Tenant) -> Line:
+def _line(
+    number: int, columns: Sequence[str], cells: Sequence[str], tenant: Tenant, now: datetime
+) -> Line:
     if len(cells) != len(columns):
         raise CommandError(f"it has {len(cells)} cells, the first line has {len(columns)}")
     given = {name: cell or None for name, cell in zip(columns, cells, strict=True)}
     subject = subject_of(given.pop("number") or "", tenant)
-    return Line(number, subject, Details(**given))
+    last = given.pop("last_exchange", None)
+    exchanged = None if last is None else read_past(last, now)
+    return Line(number, subject, Details(**given), exchanged)

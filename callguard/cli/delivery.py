@@ -83,7 +83,7 @@ def list_places(
         if tenant:
             require_tenant(connection, tenant)
         found = store.listed(connection, tenant or None)
-        standing = store.standing(connection, tenant or None)
+        standing = store.standing(connection, tenant or None, SystemClock().now())
     rows = [_place(row, standing.get((row.tenant_id, row.name), {}), as_json) for row in found]
     say_table(as_json, rows, PLACES, "Places")
 

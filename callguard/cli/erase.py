@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 import typer
 from sqlalchemy import Connection, select
 
+from callguard.cli.arguments import law_of
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -17,6 +18,7 @@ from callguard.cli.surroundings import (
     say,
 )
 from callguard.clock import SystemClock
+from callguard.config import Settings
 from callguard.policy.tables import plain
 from callguard.recording.erasure import tidy
 from callguard.recording.spool import Spool
@@ -27,8 +29,8 @@ from callguard.retention.erase import (
     recordings_of,
     require_not_held,
 )
-from callguard.retention.forgetting import forget_again, rebuild, verify
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures.copies import open_ledger
+from callguard.retention.erasures.forgetting import forget_again, rebuild, verify
 from callguard.retention.schedule import Keep
 from callguard.storage.database import Database
 from callguard.storage.schema import recordings
@@ -53,7 +55,7 @@ def erase(
         raise CommandError("erasing a recording needs a reason")
     clock = SystemClock()
     with opened(config) as (settings, database):
-        ledger = ErasureLedger(settings.erasure_ledger)
+        ledger = open_ledger(settings)
         forget_again(database, ledger, clock, actor=actor())
         with database.reading() as connection:
             ids = recordings_of(connection, call) if call else [recording]
@@ -76,7 +78,7 @@ def erase(
                     store,
                     clock,
                     one,
-                    keep=_keep(database, one),
+                    keep=_keep(settings, database, one),
                     actor=actor(),
                     reason=reason,
                 )
@@ -102,7 +104,7 @@ def ledger_state(
         raise CommandError("rebuilding the erasure ledger needs a reason")
     clock = SystemClock()
     with opened(config) as (settings, database):
-        ledger = ErasureLedger(settings.erasure_ledger)
+        ledger = open_ledger(settings)
         kept = None
         if rebuild_it:
             kept = rebuild(database, ledger, clock, actor=actor(), reason=reason)
@@ -122,9 +124,9 @@ def _how_many(ids: list[str]) -> str:
     return f"recording {plain(ids[0])}" if len(ids) == 1 else f"{len(ids)} recordings"
 
 
-def _keep(database: Database, recording_id: str) -> Keep:
+def _keep(settings: Settings, database: Database, recording_id: str) -> Keep:
     """Until when its tenant keeps evidence."""
-    tenants = TenantDirectory()
+    tenants = TenantDirectory(law_of(settings))
     with database.reading() as connection:
         tenants.refresh(connection)
         tenant = connection.execute(

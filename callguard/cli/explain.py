@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, Row, select
 
 from callguard.cli.arguments import read_offset, tenant_of
 from callguard.cli.how_recorded import HowRecorded, how_it_was, how_recorded
@@ -32,7 +32,8 @@ from callguard.optout.image import OptOutImage
 from callguard.optout.registry.shelf import Shelf
 from callguard.policy.facts import CHANNELS, DIRECTIONS, PURPOSES
 from callguard.policy.numbers import mask
-from callguard.policy.packs import all_packs
+from callguard.policy.packs import all_packs, limits_of
+from callguard.storage.alive import alive
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
 from callguard.storage.grouped import GroupedReads
@@ -153,7 +154,7 @@ def knowledge_of(settings: Settings, database: Database) -> Knowledge:
     reads = GroupedReads(database, timeout=READ_S)
     return Knowledge(
         clock=clock,
-        tenants=TenantDirectory(),
+        tenants=TenantDirectory(limits_of(packs)),
         opt_outs=OptOutImage(),
         policy=Policy(rule for pack in packs for rule in pack.rules),
         attempts=LocalAttempts(reads, clock),
@@ -197,7 +198,7 @@ def _caveats(
     since = known.policy.of(tenant).looks_back_to(facts)
     span = span_of(tenant, "attempt")
     kept = now if span is None else span.before(now)
-    if facts.direction == "outbound" and span and since is not None and since < kept:
+    if facts.direction == "outbound" and span is not None and since is not None and since < kept:
         notes.append(f"earlier calls are known only from {kept:%Y-%m-%d %H:%M} UTC on")
     return notes
 
@@ -242,11 +243,12 @@ def _explained(
 
 def _kept(config: ConfigOption, call_id: str) -> Explanation:
     """A call as it was decided, while it is kept."""
-    alive = or_(calls.c.expires_at.is_(None), calls.c.expires_at > SystemClock().now())
+    now = SystemClock().now()
     with opened(config) as (_, database), database.reading() as connection:
-        row = connection.execute(select(calls).where(calls.c.id == call_id, alive)).one_or_none()
+        wanted = select(calls).where(calls.c.id == call_id, alive(calls, now))
+        row = connection.execute(wanted).one_or_none()
         told = select(consents.c.mode).where(
-            consents.c.call_id == call_id, consents.c.mode.is_not(None)
+            consents.c.call_id == call_id, consents.c.mode.is_not(None), alive(consents, now)
         )
         mode = connection.execute(told.order_by(consents.c.id).limit(1)).scalar()
     if row is None:

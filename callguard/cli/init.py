@@ -19,6 +19,7 @@ from callguard.consent.speech import build
 from callguard.consent.texts import shipped_texts
 from callguard.recording.keyring import make_keyring
 from callguard.recording.store.opening import open_store
+from callguard.retention.backup.marker import require_not_restoring
 from callguard.storage.database import Database
 from callguard.storage.migrate import upgrade
 from callguard.web.token import TokenError, new_token, read_token
@@ -62,6 +63,7 @@ def init(
     if not config.exists():
         made += _write_config(config, data.absolute(), region)
     settings = Settings.load(config)
+    require_not_restoring(settings)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     made += map(str, make_keyring(settings))
     made += _write_token(settings.api_token)

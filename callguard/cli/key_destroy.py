@@ -29,7 +29,8 @@ from callguard.recording.rekeying.destruction import Reach, check_not_held, surv
 from callguard.recording.rekeying.destruction import destroy as destroy_keys
 from callguard.recording.rekeying.keyed import counts
 from callguard.recording.rekeying.rewrap import Means
-from callguard.retention.ledger import ErasureLedger
+from callguard.retention.erasures.copies import open_ledger
+from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.tenants.keys import TenantKeys, read_keys
 
 
@@ -62,7 +63,7 @@ def destroy(
         if keys.live and not yes:
             _confirm(keys, reach)
         with _created(certificate) as file:
-            ledger = ErasureLedger(settings.erasure_ledger)
+            ledger = open_ledger(settings)
             issued = asyncio.run(_destroy(means, ledger, tenant, reach, reason.strip()))
             if file is not None:
                 file.write(json.dumps(issued, indent=2, ensure_ascii=False) + "\n")

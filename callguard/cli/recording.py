@@ -23,11 +23,11 @@ from callguard.cli.surroundings import (
     say_table,
 )
 from callguard.clock import SystemClock
-from callguard.consent.chain_rows import alive
 from callguard.policy.tables import plain
 from callguard.recording.playback.access import Asked, Refusal, read_role
 from callguard.recording.playback.admission import Admitted, consider, note_refusal
 from callguard.recording.playback.reading import listed
+from callguard.storage.alive import alive
 from callguard.storage.schema import recording_events
 
 app = typer.Typer(help="Recordings.", no_args_is_help=True)
@@ -49,12 +49,17 @@ def list_recordings(
     call: Annotated[str, typer.Option(help="Only of this call.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 1000,
     before: Annotated[str, typer.Option(help="Go on after this one.")] = "",
+    held: Annotated[
+        bool, typer.Option("--held", help="Only what has expired, and a hold keeps.")
+    ] = False,
     role: RoleOption = "operator",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """List recordings that have not expired, or that a hold keeps."""
     reader = read_role(actor(), role)
+    if held and not reader.sees_expired:
+        raise CommandError(f"a reader of role {reader.role} does not see what has expired")
     now = SystemClock().now()
     with opened(config) as (_, database), database.reading() as connection:
         if tenant:
@@ -69,6 +74,7 @@ def list_recordings(
             before=before or None,
             limit=limit,
             held=reader.sees_expired,
+            expired=held,
         )
     rows: list[dict[str, object]] = [
         {

@@ -14,6 +14,8 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.config import Settings
+from callguard.retention.backup.marker import require_not_restoring
+from callguard.retention.backup.snapshot import drop_left_draft
 
 if TYPE_CHECKING:
     from callguard.service import Service
@@ -41,6 +43,8 @@ def serve(
     log_to_stderr(log_level)
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # a read lease on a spool entry that is broken
     settings = Settings.load(config)
+    require_not_restoring(settings)
+    drop_left_draft(settings.data)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         try:
             runner.run(run_service(settings, SystemClock(), _ready, config.absolute()))

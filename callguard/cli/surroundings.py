@@ -35,9 +35,15 @@ from callguard.recording.playback.reading import RecordingError
 from callguard.recording.rekeying.rewrap_workers import RewrapError
 from callguard.recording.spool import SpoolError
 from callguard.recording.store.objects import ObjectStoreError
-from callguard.retention.forgetting import forget_again
-from callguard.retention.holds import HeldError
-from callguard.retention.ledger import ErasureLedger, LedgerError
+from callguard.retention.backup.manifest import BackupError
+from callguard.retention.backup.marker import require_not_restoring
+from callguard.retention.backup.snapshot import drop_left_draft
+from callguard.retention.erasures.copies import open_ledger
+from callguard.retention.erasures.forgetting import forget_again
+from callguard.retention.erasures.ledger import LedgerError
+from callguard.retention.holds.covering import HeldError
+from callguard.retention.purging.clock_sense import ClockError
+from callguard.retention.purging.leader import BusyError
 from callguard.storage.database import Database, DatabaseError
 from callguard.storage.journal import NotDurableError
 from callguard.storage.migrate import check
@@ -52,6 +58,9 @@ class CommandError(RuntimeError):
 FAILURES = (
     AccessError,
     AgeError,
+    BackupError,
+    BusyError,
+    ClockError,
     CommandError,
     ConfigError,
     ConsentError,
@@ -95,11 +104,13 @@ def opened(config: Path) -> Iterator[tuple[Settings, Database]]:
     """The settings and the database of a command, which has forgotten again what was erased.
     Raises ConfigError, DatabaseError."""
     settings = Settings.load(config)
+    require_not_restoring(settings)
+    drop_left_draft(settings.data)
     database = Database(settings.database_url)
     try:
         check(database)
         with suppress(LedgerError):  # it is noted, and only what may have been erased is refused
-            ledger = ErasureLedger(settings.erasure_ledger)
+            ledger = open_ledger(settings)
             forget_again(database, ledger, SystemClock(), actor=actor())
         yield settings, database
     finally:

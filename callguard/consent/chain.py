@@ -151,7 +151,10 @@ class Chain:
         return found
 
 
-_KINDS = (STARTED, "paused", "resumed", "silenced", "heard", "stopped", "erased", "lost", "cut")
+_KINDS = (
+    *(STARTED, "paused", "resumed", "silenced", "heard"),
+    *("stopped", "withdrawn", "erased", "lost", "cut"),
+)
 _IN_TURN = {kind: turn for turn, kind in enumerate(_KINDS)}
 """What comes first of what was entered at the same moment: the wish before what came of it."""
 

@@ -17,6 +17,7 @@ from callguard.consent.chain import (
 )
 from callguard.consent.states import ConsentState
 from callguard.ids import uuid7
+from callguard.storage.alive import alive
 from callguard.storage.schema import (
     call_records,
     calls,
@@ -153,11 +154,6 @@ def _rows(
     return connection.execute(
         select(table).where(where, alive(table, now)).order_by(table.c.id)
     ).all()
-
-
-def alive(table: Table, now: datetime) -> ColumnElement[bool]:
-    """Of a table with ``expires_at``: the rows that have not expired."""
-    return or_(table.c.expires_at.is_(None), table.c.expires_at > now)
 
 
 def _decided(row: _Row) -> Decided:

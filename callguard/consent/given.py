@@ -4,6 +4,7 @@ The ledger's row is the evidence and is only ever added; what a contact is known
 is derived from it in the same transaction.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,8 @@ from callguard.ids import uuid7
 from callguard.policy.facts import GivenConsent
 from callguard.retention.schedule import Keep
 from callguard.storage.schema import consents
+
+_ROW = re.compile(r"\bconsent:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
 GRANTED = "granted"
 WITHDRAWN = "withdrawn"
@@ -33,6 +36,12 @@ class About:
     tenant: str
     subject: str
     purpose: str
+
+
+def row_of(proof: str | None) -> str | None:
+    """The row of the ledger that a proof names."""
+    found = _ROW.search(proof or "")
+    return found[1] if found else None
 
 
 def record(
@@ -95,8 +104,13 @@ def withdraw(
     expires = keep(at)
     if expires is not None:
         later = or_(consents.c.expires_at.is_(None), consents.c.expires_at > expires)
-        ended = update(consents).where(_of(about, GRANTED), later)
-        connection.execute(ended.values(expires_at=expires))
+        over = _of(about, GRANTED)
+        proofs = connection.execute(select(consents.c.proof).where(over, later)).scalars()
+        calls = [row for proof in proofs if (row := row_of(proof)) is not None]
+        connection.execute(update(consents).where(over, later).values(expires_at=expires))
+        for row in calls:  # the calls in which they were given, which are kept as their proof
+            mine = (consents.c.id == row) & (consents.c.tenant_id == about.tenant)
+            connection.execute(update(consents).where(mine, later).values(expires_at=expires))
     return _enter(
         connection,
         about,

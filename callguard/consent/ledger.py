@@ -10,7 +10,8 @@ from callguard.consent.modes import Mode
 from callguard.consent.notice import Played
 from callguard.consent.prompts import RATE, Prompt
 from callguard.consent.states import ConsentState
-from callguard.retention.schedule import Keep
+from callguard.retention.schedule import Keep, later
+from callguard.storage.alive import alive
 from callguard.storage.journal import Row
 from callguard.storage.schema import consents
 
@@ -95,14 +96,17 @@ def enter_remembered(connection: Connection, entry: Consent, days: int, keep: Ke
 
     Raises ConsentError or ContactError; then nothing was entered.
     """
-    connection.execute(insert(consents).values(as_row(entry).values))
+    until = entry.at + timedelta(days=days)
+    # What was said and heard is the proof: it stays for as long as what is entered by it.
+    stays = {"expires_at": later(entry.expires_at, keep(until))}
+    connection.execute(insert(consents).values({**as_row(entry).values, **stays}))
     said = entry.prompt.evidence if entry.prompt else "no prompt"
     record(
         connection,
         About(entry.tenant, entry.subject, "recording"),
         proof=f"call {entry.call_id}, key {entry.answer} after {said} (consent:{entry.id})",
         granted_at=entry.at,
-        until=entry.at + timedelta(days=days),
+        until=until,
         at=entry.at,
         actor="subject",
         keep=keep,
@@ -126,7 +130,7 @@ def evidence_of(connection: Connection, tenant: str, subject: str, at: datetime)
         consents.c.state == ConsentState.GRANTED,
         consents.c.at <= at,
         or_(consents.c.until.is_(None), consents.c.until > at),
-        or_(consents.c.expires_at.is_(None), consents.c.expires_at > at),
+        alive(consents, at),
     )
     if withdrawn is not None:
         stands = stands.where(consents.c.at > withdrawn)

@@ -16,9 +16,9 @@ from callguard.recording.events import RecordingEvent, as_row
 from callguard.recording.playback.reading import RecordingError
 from callguard.recording.spool import Spool
 from callguard.recording.store.objects import ObjectStore
-from callguard.retention.holds import HeldError, holds_on
-from callguard.retention.ledger import RECORDING, Erasure, ErasureLedger
-from callguard.retention.purge import end_erasures
+from callguard.retention.erasures.ledger import RECORDING, Erasure, ErasureLedger
+from callguard.retention.holds.covering import HeldError, holds_on
+from callguard.retention.purging.purge import end_erasures
 from callguard.retention.schedule import Keep
 from callguard.storage.schema import audit, erasures, purges, recording_events, recordings
 
@@ -130,8 +130,8 @@ async def erase_recording(
         nonlocal sequence
         certificate = {"id": certificate_id, "recording": recording_id, "counts": {RECORDING: 1}}
         if any(erasure.key == (RECORDING, recording_id) for erasure in new):
-            row = {"id": certificate_id, "started_at": at, "certificate": certificate}
-            connection.execute(insert(purges).values(row))
+            row = {"id": certificate_id, "kind": "erase", "started_at": at}
+            connection.execute(insert(purges).values(row | {"certificate": certificate}))
         sequence = _note(connection, found, recording_id, at, actor, reason, keep)
 
     chosen = await erase_for_good(write, ledger, choose, then)

@@ -199,7 +199,7 @@ def rows_of(callguard: CommandLine, table: str) -> list[tuple[object, ...]]:
 
 
 def test_calls_no_longer_kept_are_said_to_be_missing(acme: CommandLine) -> None:
-    acme("tenant", "policy", "acme", "attempt", "1")
+    acme("tenant", "policy", "acme", "attempt", "1d")
     notes = explained(acme, "+33142685300", *ACME, "--caller", ANN)["notes"]
     assert [note[:36] for note in notes] == ["earlier calls are known only from 20"]
     assert explained(acme, FLORIDA, *ACME, "--caller", ANN, "--purpose", "service")["notes"] == []

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from callguard.cli import rule_in_words
+from callguard.cli import limit_in_words, rule_in_words
 from callguard.cli.rule_in_words import UNVERIFIED
-from callguard.policy.packs import shipped_packs
+from callguard.policy.limits import RetentionLimit
+from callguard.policy.packs import limits_of, shipped_packs
 from callguard.policy.rules import Rule
 from tests.cli.conftest import CommandLine, Said
 
@@ -43,6 +44,7 @@ scope = { regions = ["US"], subdivisions = ["US-FL", "US-CA"], ends = "either" }
 unless = { consent = "marketing", valid = "12mo", proof = true, relationships = [
     { kind = "purchase", within = "18mo" }, { kind = "contract" } ] }
 """
+LIMITS = limits_of(shipped_packs())
 SHIPPED = [rule for pack in shipped_packs() for rule in pack.rules]
 
 
@@ -115,9 +117,10 @@ def test_settings_at_the_usual_place_that_are_wrong_are_one_line(blank: CommandL
 
 
 def test_every_rule_is_listed_with_its_pack(mine: CommandLine) -> None:
-    found = rows(mine("policy", "list", "--json"))
-    assert len(found) == len(SHIPPED) + 2
-    assert found[-2:] == [
+    listed = rows(mine("policy", "list", "--json"))
+    assert len(listed) == len(SHIPPED) + 2 + len(LIMITS)
+    found = [row for row in listed if row["pack"] == "mine"]
+    assert found == [
         {
             "id": "mine.hours",
             "pack": "mine",
@@ -269,15 +272,19 @@ def test_sound_packs_are_one_line_of_figures(mine: CommandLine) -> None:
     verified = sum(rule.status == "verified" for rule in SHIPPED) + 1
     unverified = len(SHIPPED) + 2 - verified
     packs = len(shipped_packs()) + 1
+    open_ = sum(limit.status == "unverified" for limit in LIMITS)
     assert (said.code, said.err) == (0, "")
     assert said.out == (
-        f"{len(SHIPPED) + 2} rules in {packs} packs, {verified} verified, {unverified} unverified\n"
+        f"{len(SHIPPED) + 2} rules in {packs} packs, {verified} verified, {unverified} unverified; "
+        f"{len(LIMITS)} limits, {len(LIMITS) - open_} verified, {open_} unverified\n"
     )
     assert mine("policy", "check", "--json").json() == {
         "rules": len(SHIPPED) + 2,
         "packs": packs,
         "verified": verified,
         "unverified": unverified,
+        "limits": len(LIMITS),
+        "limits_unverified": open_,
         "overlaps": [],
         "gaps": [],
     }
@@ -355,3 +362,29 @@ def test_a_pack_that_is_left_out_is_not_listed(mine: CommandLine) -> None:
     said = mine("policy", "check")
     assert (said.code, said.err) == (1, "")
     assert said.out.startswith("there is no pack 'atlantis'; known: ")
+
+
+def test_limits_are_listed_after_the_rules(mine: CommandLine) -> None:
+    found = rows(mine("policy", "list", "--pack", "fr", "--json"))
+    (row,) = [row for row in found if row["id"] == "fr.recordings"]
+    assert (row["kind"], row["status"]) == ("ceiling", "verified")
+    assert "fr.traffic-data.floor" not in ids(mine("policy", "list", "--region", "GB", "--json"))
+    early = mine("policy", "list", "--pack", "fr", "--at", "2018-05-24", "--json")
+    assert "fr.recordings" not in ids(early)
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.id)
+def test_every_shipped_limit_can_be_shown(limit: RetentionLimit) -> None:
+    said = limit_in_words.lines(limit)
+    assert all(line.isprintable() and not line.endswith(": ") for line in said)
+    assert (f"status: {UNVERIFIED}" in said) == (limit.status == "unverified")
+    assert json.loads(json.dumps(limit_in_words.as_json(limit)))["id"] == limit.id
+
+
+def test_a_limit_is_shown_with_a_clear_word_where_nobody_checked_it(mine: CommandLine) -> None:
+    said = mine("policy", "show", "il.access-logs").out
+    assert f"status: {UNVERIFIED}" in said
+    assert "kept: at least 2y" in said
+    shown = mine("policy", "show", "us.tsr.call-records", "--json").json()
+    assert isinstance(shown, dict)
+    assert (shown["span"], shown["class"], shown["status"]) == ("5y", "call_record", "verified")

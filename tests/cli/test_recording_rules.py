@@ -125,6 +125,9 @@ def test_what_a_hold_keeps_is_read_by_the_operator_and_the_log_names_the_hold(
     rows = acme("recording", "list", "--json").json()
     assert isinstance(rows, list)
     assert [row["recording"] for row in rows] == [name]
+    assert acme("recording", "list", "--held", "--json").json() == rows
+    asked = ("recording", "list", "--held", "--role", "supervisor:acme")
+    acme(*asked).refused("a reader of role supervisor does not see what has expired")
     assert acme("recording", "list", "--json", "--role", "supervisor:acme").json() == []
     export(acme, name, "--role", "tenant_admin:acme").refused("there is no recording")
     assert export(acme, name, "--wav").code == 0

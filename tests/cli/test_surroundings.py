@@ -18,7 +18,7 @@ EVERY = [
     ("tenant", "list"),
     ("tenant", "show", "acme"),
     ("tenant", "add", "acme"),
-    ("tenant", "policy", "acme", "consent", "3"),
+    ("tenant", "policy", "acme", "consent", "3d"),
     ("optout", "list"),
     ("optout", "add", "+442079460000"),
     ("optout", "remove", "+442079460000", "--reason", "asked"),
@@ -32,7 +32,7 @@ EVERY = [
 STORED = [command for command in EVERY if command[0] != "prompt"]
 WRITING = [
     ("tenant", "add", "two", "--key", "x25519"),
-    ("tenant", "policy", "acme", "consent", "3"),
+    ("tenant", "policy", "acme", "consent", "3d"),
     ("optout", "add", "+442079460000"),
     ("purge",),
 ]
@@ -93,7 +93,6 @@ def test_a_database_that_another_process_holds_is_one_line_without_its_statement
     [
         ("tenant",),
         ("tenant", "add"),
-        ("tenant", "policy", "acme", "consent", "many"),
         ("optout", "remove", "+442079460000"),
         ("recording", "export", "x", "y"),
         ("recording", "list", "--limit", "0"),

@@ -39,6 +39,8 @@ EVERY = {
     "agent_codes": ("pause,resume", ["pause", "resume"]),
     "subject_codes": ("", []),
     "beep_s": ("12", 12),
+    "licensed_operator": ("yes", True),
+    "time_zone": ("Europe/Paris", "Europe/Paris"),
 }
 
 

@@ -12,7 +12,7 @@ from callguard.audit.log import first_broken
 from callguard.consent import given
 from callguard.consent.given import About, ConsentError
 from callguard.contacts.contact import ContactError
-from callguard.contacts.store import read
+from callguard.contacts.store import EVER, read
 from callguard.policy.facts import GivenConsent
 from callguard.retention.schedule import for_days
 from callguard.storage.database import Database
@@ -76,7 +76,7 @@ class Ledger:
 
     def known(self, about: About = ABOUT) -> tuple[GivenConsent, ...]:
         with self.database.reading() as connection:
-            return read(connection, about.tenant, about.subject).consents
+            return read(connection, about.tenant, about.subject, EVER).consents
 
     def acts(self) -> list[tuple[str, str, str]]:
         with self.database.reading() as connection:

@@ -94,7 +94,7 @@ def test_a_yes_that_is_remembered_is_a_consent_of_its_own_with_the_call_as_proof
     with database.writing() as connection:
         enter_remembered(connection, YES, days=90, keep=for_days(10))
         rows = {row.call_id: row for row in connection.execute(select(consents))}
-        contact = read(connection, "acme", SUBJECT)
+        contact = read(connection, "acme", SUBJECT, NOON)
     here, further = rows[YES.call_id], rows[None]
     (given,) = contact.consents
     assert (here.state, here.until) == ("granted", None)
