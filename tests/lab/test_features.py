@@ -40,7 +40,7 @@ def test_a_recording_kept_for_no_day_is_hidden_at_once_and_gone_after_the_purge(
     guarded: GuardedPbx,
 ) -> None:
     command = guarded.callguard.run
-    command("tenant", "policy", TENANT, "recording", "0")
+    command("tenant", "policy", TENANT, "recording", "0d")
     number = new_number()
 
     def expired() -> bool:
