@@ -18,7 +18,8 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back; only differences mean anything."""
+        """Seconds on a clock that never goes back, also those in which the machine was suspended;
+        only differences mean anything."""
         ...
 
 
@@ -42,7 +43,11 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+"""Linux has it; elsewhere a machine that was suspended looks like a clock that ran ahead."""
 
 
 _seen: WeakKeyDictionary[Clock, tuple[datetime, float]] = WeakKeyDictionary()

@@ -9,12 +9,15 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from callguard.clock import not_before
 from callguard.consent.prompts import PromptLibrary
 from callguard.gate.revoked import Revocations
 from callguard.gate.room import Gate
 from callguard.optout.image import PAGE
 from callguard.optout.registry.shelf import Shelf
 from callguard.optout.standing import Change, after
+from callguard.retention.backup.aftermath import not_reopened
+from callguard.storage.alive import time_seen
 from callguard.storage.attempts import note_answered
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
@@ -40,10 +43,13 @@ class Follower:
 
     def load(self, connection: Connection) -> None:
         """Reads everything, before the first call."""
+        clock = self._gate.clock
+        not_before(clock, time_seen(connection, clock.now()))
         self._gate.tenants.refresh(connection)
         self._gate.opt_outs.load(_pages(connection))
         self._revocations.load(connection)
         self._gate.opt_outs_read_at = self._gate.clock.monotonic()
+        self._gate.opt_outs_missing = not_reopened(connection)
 
     async def run(self) -> None:
         """Follows for ever. What cannot be read is told once, and tried again."""
@@ -77,7 +83,9 @@ class Follower:
             opt_outs.follow(page)
             if len(page) < PAGE:
                 self._gate.opt_outs_read_at = at
-                return
+                break
+        if self._gate.opt_outs_missing is not None:
+            self._gate.opt_outs_missing = await self._database.read(not_reopened)
 
     async def _keep_conversations(self) -> None:
         """Those whose own writing failed, or is under way: written twice they are the same."""

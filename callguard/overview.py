@@ -29,7 +29,7 @@ from callguard.policy.numbers import mask
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.store.staged import StagedStore
 from callguard.recording.tombstones import mark_and_fault
-from callguard.retention.backup.aftermath import restored_without_ledger
+from callguard.retention.backup.aftermath import not_reopened, restored_without_ledger
 from callguard.retention.holds.told import read_standing
 from callguard.storage.alive import alive
 from callguard.storage.database import Database
@@ -73,7 +73,7 @@ class Overview:
                 read_live(c, under_way, running),
                 mark_and_fault(c)[1],
                 read_standing(c, now),
-                restored_without_ledger(c, now),
+                [one for one in (not_reopened(c), restored_without_ledger(c, now)) if one],
             )
         )
         registries = self._registries(now, refused)
@@ -87,7 +87,7 @@ class Overview:
             alarms=(
                 *self._alarms(),
                 *([f"no recording is read or erased: {ledger_fault}"] if ledger_fault else ()),
-                *([restored] if restored else ()),
+                *restored,
                 *self._registry_alarms(registries, now),
                 *holds.alarms,
             ),
@@ -204,6 +204,8 @@ class Overview:
             channels=len(pbx.live.channels),
             call_records=keeper.kept,
             call_records_bad=keeper.bad,
+            call_records_too_old=keeper.too_old,
+            call_records_erased=keeper.erased,
         )
 
     async def live_calls(self) -> tuple[LiveCall, ...]:

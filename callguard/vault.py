@@ -25,6 +25,7 @@ from callguard.retention.erasures.copies import open_ledger
 from callguard.retention.erasures.forgetting import forget_again, verify
 from callguard.retention.erasures.ledger import LedgerError
 from callguard.retention.folders.governing import ManagedFolders
+from callguard.retention.holds.ending import ReleasedHolds
 from callguard.retention.purging.clock_sense import ClockSense, refusal
 from callguard.retention.purging.daily import DailyPurge
 from callguard.retention.purging.giving_way import GivingWay
@@ -133,7 +134,7 @@ class Vault:
             drop=drop,
             around=Surroundings(
                 sense=sense,
-                further=(self.folders, self.terminations),
+                further=(self.folders, self.terminations, ReleasedHolds(self.write, tenants.get)),
                 exports=settings.export_folder,
                 audit=longest(tenants, "audit") if settings.purge.audit else None,
                 way=GivingWay(

@@ -27,6 +27,7 @@ EXEMPT = {
     "cdr/store.py:_known": "writes: one record a leg, once",
     "cdr/store.py:_tell_contacts": "writes: only whose exchange it was",
     "cdr/store.py:_verdicts": "writes: the record of a call that has just ended",
+    "cdr/only_stored.py:restricted": "a restriction binds as long as it is there",
     "cli/erase.py:_keep": "until when it is kept that something was erased",
     "consent/given.py:_withdrawn_at": "a withdrawal binds as long as it is there",
     "consent/given.py:withdraw": "writes: dates the evidence of what is ended",

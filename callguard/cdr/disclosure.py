@@ -8,15 +8,17 @@
 | auditor | all tenants | see them |
 
 Numbers are seen only for a reason, which is kept; without one they come masked, and nothing is
-logged. Taking records away always needs a reason. The log names tenant, period and form, and no
-number nor anybody's name.
+logged. Taking records away always needs a reason. Numbers of whoever has had processing restricted
+come masked unless a ground is named too (``cdr.only_stored``). What has expired and is held is seen
+by readers of all tenants alone, for a reason. Of a tenant whose contract has ended nobody sees any
+more. The log names tenant, period and form, and no number nor anybody's name.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from callguard.audit.log import Entry, append
 from callguard.cdr.columns import VERSION
@@ -26,6 +28,8 @@ from callguard.cdr.reading import Wanted
 from callguard.ids import is_call_id, uuid7
 from callguard.recording.playback.access import AccessError, Reader, Role, fault_of_reason
 from callguard.recording.tombstones import not_remembering
+from callguard.storage.alive import time_seen
+from callguard.storage.schema import tenants
 
 SEEN = "call_records.read"
 EXPORT = "call_records.export"
@@ -67,6 +71,26 @@ def check_taking(reader: Reader) -> None:
     """Raises AccessError where the role may not take records away."""
     if reader.role not in _TAKING:
         raise AccessError(f"a reader of role {reader.role} may not export call records")
+
+
+def check_contract(connection: Connection, reader: Reader, now: datetime) -> None:
+    """Raises AccessError for a reader of a tenant whose contract has ended: so has its access."""
+    if reader.tenant is None:
+        return
+    asked = select(tenants.c.ends_at).where(tenants.c.id == reader.tenant)
+    ends_at: datetime | None = connection.execute(asked).scalar()
+    if ends_at is not None and ends_at <= time_seen(connection, now):
+        raise AccessError(f"the contract of {reader.tenant} has ended")
+
+
+def check_held(reader: Reader, wanted: Wanted, reason: str) -> None:
+    """Raises AccessError where the reader may not see what has expired and is held."""
+    if not wanted.held:
+        return
+    if not reader.sees_expired:
+        raise AccessError(f"a reader of role {reader.role} sees nothing that has expired")
+    if not reason:
+        raise AccessError("seeing what has expired and is held needs a reason")
 
 
 def check_memory(connection: Connection) -> None:
@@ -112,6 +136,8 @@ def note_exported(
         "bytes": tally.size,
         "sha256": tally.sha256,
     }
+    if tally.masked:
+        more["only_stored"] = tally.masked
     if fault is not None:
         more["fault"] = fault[:500]
     _log(connection, taken, EXPORTED if fault is None else NOT_EXPORTED, now, more)
@@ -135,6 +161,10 @@ def _log(
         details["by"] = wanted.by
     if is_call_id(wanted.call):
         details["call"] = wanted.call
+    if wanted.held:
+        details["held"] = True
+    if wanted.ground is not None:
+        details["ground"] = wanted.ground
     if what.reason:
         details["reason"] = what.reason
     target = f"call_records:{wanted.tenant or 'all'}"

@@ -1,13 +1,13 @@
 """Rows of call records with what else is kept of their calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, select
 
 from callguard.cdr import q850
-from callguard.cdr.columns import Told
+from callguard.cdr.columns import Told, masked
 from callguard.storage.alive import time_seen
 from callguard.storage.schema import calls, consents, recordings
 
@@ -20,20 +20,26 @@ _OF_CALL: Final = tuple(
 )
 
 
-def joined(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> list[Told]:
+def joined(
+    connection: Connection, rows: Sequence[Row[Any]], now: datetime, hidden: Container[int]
+) -> list[Told]:
     """Rows of ``call_records`` with the verdicts, recordings and consents of their calls, as far as
-    these have not expired and are of the same tenant."""
+    these have not expired and are of the same tenant; masked where their ids are ``hidden``."""
     ids = {row.call_id for row in rows if row.call_id is not None}
-    if not ids:
-        return [_told(row, None, (), ()) for row in rows]
     seen = time_seen(connection, now)
-    asked = connection.execute(select(*_OF_CALL).where(calls.c.id.in_(ids)))
-    decided = {(row.id, row.tenant_id): row for row in asked if _is_alive(row, seen)}
-    recorded, agreed = (_states(connection, table, ids, seen) for table in (recordings, consents))
+    decided: Mapping[_Key, Row[Any]] = {}
+    recorded: Mapping[_Key, _States] = {}
+    agreed: Mapping[_Key, _States] = {}
+    if ids:
+        asked = connection.execute(select(*_OF_CALL).where(calls.c.id.in_(ids)))
+        decided = {(row.id, row.tenant_id): row for row in asked if _is_alive(row, seen)}
+        recorded = _states(connection, recordings, ids, seen)
+        agreed = _states(connection, consents, ids, seen)
     told = []
     for row in rows:
         key = (row.call_id, row.tenant_id)
-        told.append(_told(row, decided.get(key), recorded.get(key, ()), agreed.get(key, ())))
+        one = _told(row, decided.get(key), recorded.get(key, ()), agreed.get(key, ()))
+        told.append(masked(one) if row.id in hidden else one)
     return told
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.ami.wire import Message
+from callguard.cdr.erased import ErasedLinks
 from callguard.cdr.family import Family
 from callguard.cdr.lines import read_lines
 from callguard.cdr.record import CallRecord, RecordError, from_event
@@ -72,6 +73,7 @@ class CallRecordKeeper:
         self._tenants = tenants
         self._clock = clock
         self._home_region = home_region
+        self._erased = ErasedLinks()
         self._events: asyncio.Queue[CallRecord] = asyncio.Queue(WAITING)
         self.counts = KeeperCounts()
 
@@ -159,7 +161,7 @@ class CallRecordKeeper:
         return keep(connection, self._pbx, prepare(connection, self._pbx, records, house), house)
 
     def _house(self) -> House:
-        return House(self._tenants, self._home_region, self._clock.now())
+        return House(self._tenants, self._home_region, self._clock.now(), self._erased)
 
     def _count(self, kept: Kept) -> None:
         self.counts.kept += kept.added

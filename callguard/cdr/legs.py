@@ -13,8 +13,10 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, select, true
 
 from callguard.cdr.columns import Told, as_mapping, masked, moment
 from callguard.cdr.joining import joined
+from callguard.cdr.only_stored import only_stored, restricted
 from callguard.cdr.reading import OF_ONE_CALL
 from callguard.policy.numbers import mask
+from callguard.recording.playback.access import Ground
 from callguard.storage.alive import alive
 from callguard.storage.schema import call_records, calls, consents, recordings
 from callguard.tenants.keeping import LONGEST_CALL
@@ -25,13 +27,15 @@ _R = call_records.c
 @dataclass(frozen=True, slots=True)
 class WholeCall:
     """All that is told of a call. ``call``, ``recordings`` and ``consents`` are rows; ``legs`` are
-    records, those that have the call's id and those that Asterisk linked with them."""
+    records, those that have the call's id and those that Asterisk linked with them. ``hidden`` is
+    whether the subject's number is only stored."""
 
     id: str
     call: Row[Any] | None
     legs: Sequence[Told]
     recordings: Sequence[Row[Any]]
     consents: Sequence[Row[Any]]
+    hidden: bool = False
 
     @property
     def tenant(self) -> str | None:
@@ -46,9 +50,14 @@ class WholeCall:
 
 
 def read_call(
-    connection: Connection, call_id: str, now: datetime, tenant: str | None = None
+    connection: Connection,
+    call_id: str,
+    now: datetime,
+    tenant: str | None = None,
+    ground: Ground | None = None,
 ) -> WholeCall | None:
-    """The call with all its legs; None where nothing is kept of it, or nothing of that tenant."""
+    """The call with all its legs; None where nothing is kept of it, or nothing of that tenant.
+    Without a ``ground`` what is only stored comes masked."""
     call = connection.execute(
         select(calls).where(calls.c.id == call_id, _whose(calls, tenant), alive(calls, now))
     ).one_or_none()
@@ -60,10 +69,13 @@ def read_call(
         ).all()
         for table in (recordings, consents)
     )
-    legs = legs_of(connection, call_id, now, tenant)
+    legs = legs_of(connection, call_id, now, tenant, ground)
     if call is None and not (legs or recorded or agreed):
         return None
-    return WholeCall(call_id, call, legs, recorded, agreed)
+    hidden = ground is None and call is not None and call.tenant_id is not None
+    if hidden and call is not None:
+        hidden = bool(restricted(connection, call.tenant_id, {call.subject}))
+    return WholeCall(call_id, call, legs, recorded, agreed, hidden)
 
 
 def as_value(found: WholeCall, *, numbers: bool) -> dict[str, object]:
@@ -79,7 +91,7 @@ def as_value(found: WholeCall, *, numbers: bool) -> dict[str, object]:
             "purpose": call.purpose,
             "campaign": call.campaign,
             "agent": call.agent,
-            "subject": call.subject if numbers else mask(call.subject),
+            "subject": call.subject if numbers and not found.hidden else mask(call.subject),
             "decided_at": moment(call.decided_at),
             "verdict": call.verdict,
             "verdict_reasons": list(call.reasons),
@@ -114,7 +126,11 @@ def as_value(found: WholeCall, *, numbers: bool) -> dict[str, object]:
 
 
 def legs_of(
-    connection: Connection, call_id: str, now: datetime, tenant: str | None = None
+    connection: Connection,
+    call_id: str,
+    now: datetime,
+    tenant: str | None = None,
+    ground: Ground | None = None,
 ) -> list[Told]:
     """The records of a call and of the legs linked with it, by their beginning. With a tenant only
     its own, and those of nobody where no other tenant has a part in the conversation."""
@@ -130,7 +146,8 @@ def legs_of(
         for row in _linked(connection, of_link, now, tenant):
             found.setdefault(row.id, row)
     rows = sorted(found.values(), key=lambda row: (row.started_at, row.sequence, row.id))
-    return joined(connection, rows, now)
+    hidden = frozenset[int]() if ground else only_stored(connection, rows)
+    return joined(connection, rows, now, hidden)
 
 
 def _linked(

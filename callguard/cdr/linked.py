@@ -5,17 +5,16 @@ two is read in first. Of several such calls it is the one that began first.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select, update
 
-from callguard.cdr.whose import Owner
+from callguard.cdr.whose import JUDGED, Owner
+from callguard.storage.alive import alive
 from callguard.storage.schema import call_records
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.keeping import Concern
-
-_COPIED = ("tenant_id", "direction", "purpose", "campaign", "agent", "subject", "own_number")
-
 
 _ID_LENGTH = 36
 _OWN = func.substr(call_records.c.userfield, 1, _ID_LENGTH) == call_records.c.call_id
@@ -23,9 +22,14 @@ _OWN = func.substr(call_records.c.userfield, 1, _ID_LENGTH) == call_records.c.ca
 
 
 def join_linked(
-    connection: Connection, pbx: str, linkedids: Collection[str], tenants: TenantDirectory
+    connection: Connection,
+    pbx: str,
+    linkedids: Collection[str],
+    tenants: TenantDirectory,
+    now: datetime,
 ) -> None:
-    """Joins legs without a call id of their own, in a writing transaction."""
+    """Joins legs without a call id of their own, in a writing transaction; none that has expired,
+    which another tenant's time could show again."""
     if not linkedids:
         return
     table = call_records.c
@@ -35,6 +39,7 @@ def join_linked(
             table.pbx == pbx,
             table.linkedid.in_(linkedids),
             or_(table.call_id.is_(None), ~_OWN),
+            alive(call_records, now),
         )
     ).all()
     if not alone:
@@ -60,5 +65,5 @@ def _join(connection: Connection, leg: Any, call: Row[Any], tenants: TenantDirec
     concern = Concern(call.subject or "", call.purpose or "", call.direction or "")
     owner = Owner(tenant_id=call.tenant_id, tenant=tenant, concern=concern)
     values = {"call_id": call.call_id, "expires_at": owner.until(leg.ended_at)}
-    values |= {name: getattr(call, name) for name in _COPIED}
+    values |= {name: getattr(call, name) for name in JUDGED}
     connection.execute(update(call_records).where(call_records.c.id == leg.id).values(**values))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Table,
     and_,
     func,
     literal,
@@ -31,6 +32,9 @@ from sqlalchemy import (
 
 from callguard.cdr.columns import Told
 from callguard.cdr.joining import joined
+from callguard.cdr.only_stored import only_stored
+from callguard.recording.playback.access import Ground
+from callguard.retention.holds.covering import is_held
 from callguard.storage.alive import alive
 from callguard.storage.schema import call_records, tenants
 from callguard.storage.types import Instant, from_micros, to_micros
@@ -55,7 +59,9 @@ class CursorError(ValueError):
 class Wanted:
     """Which records: those that ended from ``since`` on and before ``until``. What is empty or
     None is any; without a tenant also those of no tenant. ``number`` is a subject's key, or a
-    number as the PBX wrote it where it is not known whose record it is."""
+    number as the PBX wrote it where it is not known whose record it is. ``held`` takes also those
+    that have expired and that a hold keeps. Without a ``ground`` the numbers of records that are
+    only stored come masked."""
 
     tenant: str | None = None
     since: datetime | None = None
@@ -67,6 +73,8 @@ class Wanted:
     campaign: str = ""
     agent: str = ""
     disposition: str = ""
+    held: bool = False
+    ground: Ground | None = None
 
     @property
     def by(self) -> list[str]:
@@ -97,11 +105,13 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Page:
     """``scanned`` is how many records of the period were looked at. ``following`` is where the next
-    page begins, None at the end; a page may be short or empty before it."""
+    page begins, None at the end; a page may be short or empty before it. ``masked`` is how many of
+    the records are only stored and so come without numbers."""
 
     records: Sequence[Told]
     scanned: int
     following: Place | None
+    masked: int = 0
 
 
 def read_place(text: str) -> Place:
@@ -129,7 +139,7 @@ def read_page(
     """The records from there on, at most so many of them."""
     if wanted.call:
         rows = connection.execute(_of_call(connection, wanted, place, now)).all()
-        return Page(joined(connection, rows, now), len(rows), None)
+        return _page(connection, wanted, rows, now, len(rows), None)
     narrow = _narrow(wanted)
     for owner in _owners(connection, wanted, place):
         here = place if owner == place.tenant else replace(place, ended_at=None, id=0)
@@ -140,12 +150,30 @@ def read_page(
         ).all()
         if keys:
             upto = _key() <= _at(keys[-1])
-            found = select(call_records).where(period, upto, alive(call_records, now), *narrow)
+            seen = _seen(call_records, now, wanted.held)
+            found = select(call_records).where(period, upto, seen, *narrow)
             rows = connection.execute(_in_order(found).limit(most)).all()
             last = rows[-1] if len(rows) == most else keys[-1]
             following = Place(place.newest, owner, last.ended_at, last.id)
-            return Page(joined(connection, rows, now), len(keys), following)
+            return _page(connection, wanted, rows, now, len(keys), following)
     return Page((), 0, None)
+
+
+def _page(
+    connection: Connection,
+    wanted: Wanted,
+    rows: Sequence[Row[Any]],
+    now: datetime,
+    scanned: int,
+    following: Place | None,
+) -> Page:
+    hidden = frozenset[int]() if wanted.ground else only_stored(connection, rows)
+    return Page(joined(connection, rows, now, hidden), scanned, following, len(hidden))
+
+
+def _seen(table: Table, now: datetime, held: bool) -> ColumnElement[bool]:
+    fresh = alive(table, now)
+    return or_(fresh, is_held(table)) if held else fresh
 
 
 def read_pages(
@@ -187,11 +215,11 @@ def newest(connection: Connection, wanted: Wanted, now: datetime, most: int) -> 
     found: list[Row[Any]] = []
     for owner in _owners(connection, wanted, Place(0)):
         mine = select(call_records).where(
-            _of(owner), *period, alive(call_records, now), *_narrow(wanted)
+            _of(owner), *period, _seen(call_records, now, wanted.held), *_narrow(wanted)
         )
         found += connection.execute(mine.order_by(_R.ended_at.desc(), _R.id.desc()).limit(most))
         found = sorted(found, key=lambda row: (row.ended_at, row.id), reverse=True)[:most]
-    return joined(connection, found, now)
+    return list(_page(connection, wanted, found, now, 0, None).records)
 
 
 def _owners(connection: Connection, wanted: Wanted, place: Place) -> list[str | None]:
@@ -240,7 +268,7 @@ def _of_call(connection: Connection, wanted: Wanted, place: Place, now: datetime
     whose = [] if wanted.tenant is None else [_of(wanted.tenant)]
     period = _period(wanted, Place(place.newest))
     found = select(call_records).where(_R.id.in_(ids), _R.id <= place.newest, *whose, *period)
-    return _in_order(found.where(alive(call_records, now), *_narrow(wanted)))
+    return _in_order(found.where(_seen(call_records, now, wanted.held), *_narrow(wanted)))
 
 
 def _in_order(asked: Select[Any]) -> Select[Any]:

@@ -1,35 +1,34 @@
 """Keeping call records: the union of both sources, each record once."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from callguard.cdr.erased import ErasedLinks, not_erased
+from callguard.cdr.lateness import Key, completed, enter_hidden, over_at
 from callguard.cdr.linked import join_linked
 from callguard.cdr.record import CallRecord
 from callguard.cdr.unnumbered import Twins
 from callguard.cdr.whose import Owner, Values, as_values, of_record
 from callguard.contacts.exchange import exchanged
-from callguard.recording.traces import record_id
-from callguard.retention.erasures.ledger import CALL, CALL_RECORD
-from callguard.storage.schema import call_records, calls, contacts, erasures
+from callguard.storage.alive import time_seen
+from callguard.storage.schema import call_records, calls, contacts
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import Tenant
-
-Key = tuple[str, int]
-"""Unique id and sequence: what names a record within its Asterisk."""
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What a record is judged by: the tenants, where numbers without a country belong, and the
-    time."""
+    """What a record is judged by: the tenants, where numbers without a country belong, the time,
+    and what was erased of late."""
 
     tenants: TenantDirectory
     home_region: str
     now: datetime
+    erased: ErasedLinks = field(default_factory=ErasedLinks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +76,14 @@ def keep(
     times in UTC, AMI whole seconds in Asterisk's own time zone. ``again`` is whether these lines
     may have been read before, which only matters where they have no sequence.
     """
-    staying, erased = _not_erased(connection, pbx, entries)
+    staying, erased = not_erased(connection, pbx, entries, house.erased)
     known = _known(connection, pbx, [entry.record for entry in staying])
     twins = Twins(known, again=again)
-    sources = {(row.uniqueid, row.sequence): (row.id, row.source) for row in known}
+    seen = time_seen(connection, house.now) if known else house.now
+    sources = {(row.uniqueid, row.sequence): (row, row.source) for row in known}
     new: dict[Key, Entry] = {}
+    over: dict[Key, Values] = {}
     better: dict[int, Values] = {}
-    too_old = set[Key]()
     for entry in staying:
         record = entry.record
         if record.sequence is None:
@@ -97,8 +97,10 @@ def keep(
             key = (record.uniqueid, record.sequence)
             if key not in sources and (line := twins.of_event(record)) is not None:
                 told: Values = {"sequence": record.sequence, "linkedid": record.linkedid}
-                better[line.id] = entry.values if record.source == "file" else told
-                sources[key] = (line.id, "file")
+                if record.source == "file":
+                    told = completed(line, entry.values, entry.owner, seen)
+                better[line.id] = told
+                sources[key] = (line, "file")
                 continue
         there = sources.get(key)
         if there is not None and (there[1] == "file" or record.source == "ami"):
@@ -107,55 +109,21 @@ def keep(
             continue
         values = entry.values | {"sequence": key[1]}
         if there is not None:
-            better[there[0]] = values
-        elif _is_over(values, house.now):
-            too_old.add(key)
+            better[there[0].id] = completed(there[0], values, entry.owner, seen)
+            continue
+        until = over_at(record, entry.owner, values["expires_at"], house.tenants)
+        if until is not None and until <= house.now:
+            over[key] = values | {"expires_at": until}
         else:
-            new[key] = Entry(record, entry.owner, values)
+            new[key] = Entry(record, entry.owner, values | {"expires_at": until})
     if new:
         connection.execute(insert(call_records), [entry.values for entry in new.values()])
+    hidden = enter_hidden(connection, pbx, over, house.now)
     _complete(connection, better)
-    join_linked(connection, pbx, {entry.record.linkedid for entry in staying}, house.tenants)
+    linkedids = {entry.record.linkedid for entry in staying}
+    join_linked(connection, pbx, linkedids, house.tenants, house.now)
     _tell_contacts(connection, new.values())
-    return Kept(len(new), len(too_old), erased)
-
-
-def _not_erased(
-    connection: Connection, pbx: str, entries: Sequence[Entry]
-) -> tuple[Sequence[Entry], int]:
-    """The records that nobody erased, nor the call that they belong to; legs without an id of their
-    own go with the call that they are linked to."""
-    records = [entry.record for entry in entries]
-    ids = {record.call_id for record in records if record.call_id is not None}
-    gone = _erased(connection, CALL, ids)
-    alone = _erased(connection, CALL_RECORD, {_name(pbx, record) for record in records})
-    if not gone and not alone:
-        return entries, 0
-    linked = {record.linkedid for record in records if record.call_id in gone}
-    staying = [
-        entry
-        for entry in entries
-        if entry.record.call_id not in gone
-        and _name(pbx, entry.record) not in alone
-        and not (entry.record.call_id is None and entry.record.linkedid in linked)
-    ]
-    return staying, len(entries) - len(staying)
-
-
-def _name(pbx: str, record: CallRecord) -> str:
-    """How the erasure ledger names it; nothing of one without a sequence."""
-    if record.sequence is None:
-        return ""
-    return record_id(pbx, record.uniqueid, record.sequence)
-
-
-def _erased(connection: Connection, data_class: str, ids: Collection[str]) -> set[str]:
-    if not ids:
-        return set()
-    tombs = select(erasures.c.object_id).where(
-        erasures.c.object_id.in_(ids), erasures.c.data_class == data_class
-    )
-    return set(connection.execute(tombs).scalars())
+    return Kept(len(new) + hidden, len(over) - hidden, erased)
 
 
 def _verdicts(connection: Connection, records: Iterable[CallRecord]) -> dict[str, Row[Any]]:
@@ -171,18 +139,11 @@ def _known(connection: Connection, pbx: str, records: Collection[CallRecord]) ->
     """The rows of the same channels."""
     if not records:
         return []
-    columns = ("id", "uniqueid", "sequence", "source", "channel", "peer_channel", "started_at")
-    further = ("answered_at", "duration_s", "billed_s", "disposition")
-    asked = select(*(call_records.c[name] for name in (*columns, *further))).where(
+    asked = select(call_records).where(
         call_records.c.pbx == pbx,
         call_records.c.uniqueid.in_({record.uniqueid for record in records}),
     )
     return connection.execute(asked).all()
-
-
-def _is_over(values: Values, now: datetime) -> bool:
-    expires = values["expires_at"]
-    return isinstance(expires, datetime) and expires <= now
 
 
 def _complete(connection: Connection, better: dict[int, Values]) -> None:

@@ -261,7 +261,16 @@ def _start_of(member: Member, head: Head, *, again: bool) -> Cursor:
 
 
 def _end_of(member: Member) -> int:
-    return _ALL if member.packed else member.size
+    """Behind its last whole line: one without its end was never read. Raises Moved, OSError."""
+    if member.packed:
+        return _ALL
+    try:
+        with member.open() as handle:
+            handle.seek(max(0, member.size - PIECE))
+            last = up_to(handle, min(member.size, PIECE))
+    except FileNotFoundError as error:
+        raise Moved from error
+    return member.size - len(last) + last.rfind(b"\n") + 1
 
 
 def _line_end(handle: BinaryIO) -> int:

@@ -18,6 +18,9 @@ _INSTANCE = re.compile(r"-[0-9a-f]{8}(?:;[12])?\Z")
 
 Values = dict[str, object]
 
+JUDGED = ("tenant_id", "direction", "purpose", "campaign", "agent", "subject", "own_number")
+"""The columns that a verdict fills, or the PBX's own names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -36,13 +39,7 @@ class Owner:
     def values(self, record: CallRecord) -> Values:
         """The columns that it fills, for a record of that call."""
         return {
-            "tenant_id": self.tenant_id,
-            "direction": self.direction,
-            "purpose": self.purpose,
-            "campaign": self.campaign,
-            "agent": self.agent,
-            "subject": self.subject,
-            "own_number": self.own_number,
+            **{name: getattr(self, name) for name in JUDGED},
             "expires_at": self.until(record.ended_at),
         }
 

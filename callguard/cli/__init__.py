@@ -38,7 +38,7 @@ GROUPS = {
 }
 """Nouns with commands of their own, and in which module they are."""
 
-COMMANDS = ("init", "serve", "explain", "scrub", "purge", "demo", "backup", "restore")
+COMMANDS = ("init", "serve", "explain", "scrub", "purge", "demo", "backup", "restore", "reopen")
 """Commands that stand alone, each in the module of its name."""
 
 

@@ -11,6 +11,8 @@ from callguard.cdr.columns import as_mapping, masked
 from callguard.cdr.disclosure import (
     Disclosure,
     UnknownErasuresError,
+    check_contract,
+    check_held,
     check_memory,
     check_reason,
     note_seen,
@@ -26,6 +28,8 @@ from callguard.cli.cdr_options import (
     DirectionOption,
     DispositionOption,
     FromOption,
+    GroundOption,
+    HeldOption,
     NumberOption,
     PurposeOption,
     ToOption,
@@ -45,7 +49,7 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.policy.tables import plain
-from callguard.recording.playback.access import read_role
+from callguard.recording.playback.access import read_ground, read_role
 from callguard.storage.database import Database
 from callguard.storage.schema import call_statistics
 
@@ -94,6 +98,8 @@ def list_records(
     agent: AgentOption = "",
     disposition: DispositionOption = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    held: HeldOption = False,
+    ground: GroundOption = "",
     reason: ReasonOption = "",
     role: RoleOption = "operator",
     config: ConfigOption = DEFAULT_CONFIG,
@@ -118,6 +124,8 @@ def list_records(
                 campaign=campaign,
                 agent=agent,
                 disposition=disposition,
+                held=held,
+                ground=ground,
             )
         _enter(database, Disclosure(reader, wanted, reason), now)
         with database.reading() as connection:
@@ -130,6 +138,7 @@ def list_records(
 @app.command("show")
 def show(
     call: str,
+    ground: GroundOption = "",
     reason: ReasonOption = "",
     role: RoleOption = "operator",
     config: ConfigOption = DEFAULT_CONFIG,
@@ -139,9 +148,10 @@ def show(
     reader = read_role(actor(), role)
     now = SystemClock().now()
     with opened(config) as (_, database):
-        _enter(database, Disclosure(reader, Wanted(reader.tenant, call=call), reason), now)
+        wanted = Wanted(reader.tenant, call=call, ground=read_ground(ground))
+        _enter(database, Disclosure(reader, wanted, reason), now)
         with database.reading() as connection:
-            found = read_call(connection, call, now, reader.tenant)
+            found = read_call(connection, call, now, reader.tenant, wanted.ground)
     if found is None:
         raise CommandError(f"there is no call {plain(call[:80])}")
     told = as_value(found, numbers=bool(reason))
@@ -168,7 +178,8 @@ def statistics(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is left of call records that were made anonymous: how many by day."""
-    owner = whose(read_role(actor(), role), tenant or None)
+    reader = read_role(actor(), role)
+    owner = whose(reader, tenant or None)
     c = call_statistics.c
     asked = select(call_statistics).order_by(*call_statistics.primary_key.columns)
     if owner is not None:
@@ -180,6 +191,7 @@ def statistics(
     with opened(config) as (_, database), database.reading() as connection:
         if owner is not None:
             require_tenant(connection, owner)
+        check_contract(connection, reader, SystemClock().now())
         found = connection.execute(asked).all()
     rows: list[dict[str, object]] = [
         {
@@ -204,8 +216,10 @@ def _enter(database: Database, seen: Disclosure, now: datetime) -> None:
     try:
         with database.reading() as connection:
             check_memory(connection)
+            check_contract(connection, seen.reader, now)
     except UnknownErasuresError as error:
         raise CommandError(str(error)) from error
+    check_held(seen.reader, seen.wanted, seen.reason)
     if seen.reason:
         check_reason(seen.reason)
         with database.writing() as connection:

@@ -23,6 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from callguard.cdr.disclosure import (
     Disclosure,
     UnknownErasuresError,
+    check_contract,
+    check_held,
     check_reason,
     check_taking,
     note_export,
@@ -46,6 +48,8 @@ from callguard.cli.cdr_options import (
     DirectionOption,
     DispositionOption,
     FromOption,
+    GroundOption,
+    HeldOption,
     NumberOption,
     PurposeOption,
     ToOption,
@@ -85,6 +89,8 @@ def export(
     campaign: CampaignOption = "",
     agent: AgentOption = "",
     disposition: DispositionOption = "",
+    held: HeldOption = False,
+    ground: GroundOption = "",
     mask: Annotated[bool, typer.Option("--mask", help="Without anybody's number.")] = False,
     as_is: Annotated[
         bool,
@@ -130,7 +136,11 @@ def export(
                     campaign=campaign,
                     agent=agent,
                     disposition=disposition,
+                    held=held,
+                    ground=ground,
                 )
+                check_contract(connection, reader, SystemClock().now())
+            check_held(reader, wanted, reason)
             tally = _export(database, Disclosure(reader, wanted, reason), form, out, force=force)
     except (ExportError, UnknownErasuresError) as error:
         raise CommandError(str(error)) from error
@@ -138,6 +148,8 @@ def export(
     line = (
         f"{tally.rows} rows, {tally.size} bytes, sha256 {tally.sha256}, columns v{told['columns']}"
     )
+    if tally.masked:
+        line += f"; without numbers, only stored: {tally.masked} (name a --ground)"
     if to_stdout:
         typer.echo(line, err=True)
     else:

@@ -9,6 +9,7 @@ from callguard.cdr.reading import Wanted
 from callguard.cli.arguments import maybe, read_tenant, subject_of
 from callguard.cli.surroundings import CommandError, require_tenant
 from callguard.policy.numbers import key_of
+from callguard.recording.playback.access import read_ground
 
 FromOption = Annotated[
     str | None,
@@ -21,6 +22,15 @@ DirectionOption = Annotated[str, typer.Option(help="Only outbound, or inbound.")
 PurposeOption = Annotated[str, typer.Option(help="Only of this purpose.")]
 CampaignOption = Annotated[str, typer.Option(help="Only of this campaign.")]
 AgentOption = Annotated[str, typer.Option(help="Only of this agent.")]
+GroundOption = Annotated[
+    str,
+    typer.Option(
+        help="Why numbers that are only stored may be seen: consent, legal-claim or protection."
+    ),
+]
+HeldOption = Annotated[
+    bool, typer.Option("--held", help="Also what has expired and is held; needs a reason.")
+]
 DispositionOption = Annotated[str, typer.Option(help="Only ANSWERED, BUSY, NO ANSWER and so on.")]
 
 
@@ -32,10 +42,12 @@ def read_wanted(
     until: str | None,
     *,
     number: str,
+    ground: str,
+    held: bool,
     **narrow: str,
 ) -> Wanted:
     """The records that are meant; numbers are read as the tenant would dial them, or in the
-    operator's region. Raises CommandError."""
+    operator's region. Raises CommandError, AccessError."""
     if tenant is not None:
         require_tenant(connection, tenant)
     begin, end = maybe(since), maybe(until)
@@ -48,4 +60,4 @@ def read_wanted(
         key = key_of(number, home_region)
         if not key:
             raise CommandError(f"{number!r} is no telephone number")
-    return Wanted(tenant, begin, end, number=key, **narrow)
+    return Wanted(tenant, begin, end, number=key, held=held, ground=read_ground(ground), **narrow)

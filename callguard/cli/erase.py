@@ -20,6 +20,7 @@ from callguard.cli.surroundings import (
 from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.policy.tables import plain
+from callguard.recording.about import ABOUT, ITS_CALL, concern_of
 from callguard.recording.erasure import tidy
 from callguard.recording.spool import Spool
 from callguard.recording.store.opening import open_store
@@ -33,7 +34,7 @@ from callguard.retention.erasures.copies import open_ledger
 from callguard.retention.erasures.forgetting import forget_again, rebuild, verify
 from callguard.retention.schedule import Keep
 from callguard.storage.database import Database
-from callguard.storage.schema import recordings
+from callguard.storage.schema import calls, recordings
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.keeping import keeping_evidence
 
@@ -127,12 +128,13 @@ def _how_many(ids: list[str]) -> str:
 def _keep(settings: Settings, database: Database, recording_id: str) -> Keep:
     """Until when its tenant keeps evidence."""
     tenants = TenantDirectory(law_of(settings))
+    asked = select(recordings, *ABOUT).outerjoin(calls, ITS_CALL)
     with database.reading() as connection:
         tenants.refresh(connection)
-        tenant = connection.execute(
-            select(recordings.c.tenant_id).where(recordings.c.id == recording_id)
-        ).scalar_one_or_none()
-    return keeping_evidence(tenants.get(tenant) if tenant else None)
+        row = connection.execute(asked.where(recordings.c.id == recording_id)).one_or_none()
+    if row is None:
+        return keeping_evidence(None)
+    return keeping_evidence(tenants.get(row.tenant_id), concern_of(row))
 
 
 def _in_words(made: ErasureCertificate) -> str:

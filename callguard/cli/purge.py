@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import Connection, Row
 
 from callguard.cli.arguments import law_of
+from callguard.cli.ending import terminations
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -24,6 +25,7 @@ from callguard.recording.store.opening import open_store
 from callguard.retention.erasures.copies import open_ledger
 from callguard.retention.erasures.forgetting import forget_again, verify
 from callguard.retention.folders.governing import ManagedFolders
+from callguard.retention.holds.ending import ReleasedHolds
 from callguard.retention.purging.certificates import listed, shown
 from callguard.retention.purging.clock_sense import ClockSense, confirm
 from callguard.retention.purging.expired import kept_back
@@ -139,7 +141,11 @@ def _surroundings(
     folders = ManagedFolders(settings, database, write, tenants.get, clock, actor=actor())
     return Surroundings(
         sense=ClockSense(clock, settings.purge.max_gap_days),
-        further=(folders,),
+        further=(
+            folders,
+            terminations(settings, database, write, clock),
+            ReleasedHolds(write, tenants.get),
+        ),
         exports=settings.export_folder,
         audit=longest(tenants, "audit") if settings.purge.audit else None,
         way=GivingWay(share=SHARE),

@@ -1,6 +1,8 @@
 """``callguard restore``: a backup put back, and what was erased since forgotten again, before
 anything is open."""
 
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.config import Settings
+from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.policy.tables import plain
 from callguard.recording import age
 from callguard.retention.backup.checking import Backup, open_backup
@@ -27,6 +30,9 @@ from callguard.retention.backup.restoring import require_empty
 from callguard.retention.backup.restoring import restore as put_back
 from callguard.retention.backup.verifying import Order, Restored
 from callguard.secret_file import SecretFileError, read_secret
+
+ALIVE_S = 10.0
+"""How old a sign of life is of which nothing follows."""
 
 
 def restore(
@@ -67,6 +73,7 @@ def restore(
     backup = backup.absolute()
     copied = (backup / OBJECT_LIST).exists() and (backup.parent / "objects").is_dir()
     place = place_of(backup, config, into, master_key, copied=copied)
+    _require_stopped(place)
     require_empty(place)
     with progress("checking", None) as told:
         found = open_backup(backup, wrapper_of(place.settings), told)
@@ -86,6 +93,16 @@ def restore(
     with progress("restoring", found.manifest.database.size + found.manifest.objects.size) as told:
         done = put_back(order, SystemClock(), actor=actor(), told=told)
     say(as_json, _as_json(done, order), plain(_in_words(done, order)))
+
+
+def _require_stopped(place: Place) -> None:
+    """Raises CommandError where a service gives signs of life in the place."""
+    if place.text is not None:
+        return
+    alive = place.settings.spool.folder / LEASE_FILE
+    with suppress(FileNotFoundError):
+        if time.time() - alive.stat().st_mtime < ALIVE_S:
+            raise CommandError(f"a callguard serves here ({alive} is fresh): stop it first")
 
 
 def _ledger(found: Backup, places: list[Path], named: Path | None, *, accepted: bool) -> Chosen:
@@ -129,6 +146,7 @@ def _as_json(done: Restored, order: Order) -> dict[str, object]:
         "made_at": order.backup.manifest.made_at,
         "forgotten_again": done.applied.applied,
         "ledger_of_backup": order.ledger.of_backup,
+        "missing_since": order.backup.manifest.made_at,
         "objects": done.verified,
         "copied": done.copied,
         "missing": done.missing,
@@ -146,7 +164,16 @@ def _in_words(done: Restored, order: Order) -> str:
         f"{done.verified} objects verified, {done.applied.applied} erasures applied again, "
         f"{done.gigabytes_a_minute:.1f} GB a minute"
     )
-    lines = [restored, f"next: callguard init --config {place.config}, then callguard serve"]
+    since = order.backup.manifest.made_at
+    lost = (
+        f"ATTENTION: opt-outs, withdrawn consents and holds since {since} are missing: enter them "
+        "again, then callguard reopen; until then no outbound call is let through and nothing is "
+        "purged"
+    )
+    next_ = f"next: callguard init --config {place.config}, then callguard serve"
+    lines = [restored, lost, next_]
+    if place.left_out:
+        lines.append(f"its settings leave out what the callguard that runs has: {place.left_out}")
     if done.missing or done.damaged:
         named = ", ".join([*done.damaged, *done.missing][:5])
         lines.append(f"{len(done.missing)} missing and {len(done.damaged)} damaged: {named}")

@@ -23,6 +23,7 @@ from callguard.policy.tables import plain
 from callguard.recording.erasure import tidy
 from callguard.recording.spool import Spool
 from callguard.recording.store.opening import open_store
+from callguard.retention.alone import alone
 from callguard.retention.erasures.copies import open_ledger
 from callguard.retention.erasures.forgetting import forget_again
 from callguard.retention.subject.certificate import Outcome
@@ -101,9 +102,12 @@ def erase(
 
         spool = Spool(settings.spool.folder, floor=settings.spool.reserve_bytes)
         means = Means(read, write, ledger, spool, open_store(settings), clock)
-        name, outcome = asyncio.run(
-            erase_subject(means, whose, subject, actor=actor(), reason=reason.strip())
-        )
+        with alone(settings.data) as mine:
+            if not mine:  # two would each count what the other takes
+                raise CommandError("another subject is being erased just now: try again")
+            name, outcome = asyncio.run(
+                erase_subject(means, whose, subject, actor=actor(), reason=reason.strip())
+            )
         tidy(database.tidy)
     text = f"erased {_in_words(outcome)}; certificate {name}"
     say(as_json, {"certificate": name, **outcome.as_json()}, plain(text))

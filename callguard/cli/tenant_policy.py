@@ -1,15 +1,14 @@
 """``callguard tenant policy``: how long a tenant's records are kept, and what then becomes of
 them."""
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from sqlalchemy import Connection
 
 from callguard.cli.arguments import law_of, read_span, read_tenant
+from callguard.cli.redating import redate
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -21,14 +20,13 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import SystemClock
 from callguard.config import Settings
-from callguard.gate.policy import Policy
 from callguard.policy.limits import RetentionLimit
-from callguard.policy.packs import all_packs
 from callguard.policy.span import Span
 from callguard.policy.tables import plain
 from callguard.retention.at_end import AtEnd, at_end_of
 from callguard.retention.classes import CLASSES, SETTABLE
-from callguard.retention.rescheduling import Tally, reschedule
+from callguard.retention.dating import AFFECTED
+from callguard.retention.rescheduling import Tally
 from callguard.storage.database import Database
 from callguard.tenants.keeping import span_of
 from callguard.tenants.lawful import check_span, in_words, of_class
@@ -42,7 +40,6 @@ from callguard.tenants.retaining import (
 )
 from callguard.tenants.tenant import Tenant
 
-T = TypeVar("T")
 DEFAULT = "default"
 """What is typed to take a choice away."""
 
@@ -92,6 +89,8 @@ def policy(
         raise CommandError("say of which class")
     if data_class and data_class not in SETTABLE:
         raise CommandError(f"{data_class!r} is no data class; known: {', '.join(SETTABLE)}")
+    if existing and data_class and data_class not in AFFECTED:
+        raise CommandError(f"no record of {data_class} has a date to change: leave --existing out")
     with opened(config) as (settings, database):
         law = law_of(settings)
         with database.reading() as connection:
@@ -104,21 +103,22 @@ def policy(
             check_span(law, owner.settings, data_class, wanted.span, SystemClock().now())
         counts: Mapping[str, Tally] = {}
         if existing or dry_run:
-            counts = _reschedule(settings, database, wanted.of(owner), data_class, dry=True)
+            counts = redate(settings, database, wanted.of(owner), data_class, dry=True)
         told: tuple[str, ...] = ()
         if not dry_run:
             _check_sooner(counts, yes=yes)
             told = _write(database, owner, law, wanted)
+            told += tuple(_further(settings, wanted))
             with database.reading() as connection:
                 owner = read_tenant(connection, tenant, law)
                 before = chosen(connection, tenant)
             if existing:
-                counts = _reschedule(settings, database, owner, data_class, dry=False)
+                counts = redate(settings, database, owner, data_class, dry=False)
     value: dict[str, object] = {"tenant": tenant, "class": data_class or None}
     lines: list[str] = []
     if data_class:
         value |= before.get(data_class, NOTHING).as_json()
-        lines += [_said(wanted.of(owner), data_class)]
+        lines += [_said(wanted.of(owner), data_class, dry=dry_run)]
     value |= {"notes": list(told)}
     if existing or dry_run:
         value |= {"existing": {name: one.as_json() for name, one in counts.items()}}
@@ -190,25 +190,23 @@ def _write(
             set_anonymise(connection, owner.id, name, wanted.anonymise, at=now, actor=actor())
         if wanted.sets_end:
             set_at_end(connection, owner.id, name, wanted.at_end, at=now, actor=actor())
-    if name == "contact" and wanted.sets_span:
-        told += ("contact: those entered by hand or synced stay until they are removed",)
     return told
 
 
-def _reschedule(
-    settings: Settings, database: Database, tenant: Tenant, data_class: str, *, dry: bool
-) -> Mapping[str, Tally]:
-    packs = all_packs(settings.policy.packs, settings.policy.leave_out)
-    counted = Policy(rule for pack in packs for rule in pack.rules).common.counts_until
+_TOLD = {
+    "contact": "those entered by hand or synced stay until they are removed",
+    "list": "no list is kept longer than [scrubs] keep_days; those that are there keep their date",
+    "audit": "one log for all: with [purge] audit it goes when all tenants let it, not before 5y",
+}
 
-    async def run(work: Callable[[Connection], T], /) -> T:
-        with database.reading() if dry else database.writing() as connection:
-            return work(connection)
 
-    classes = [data_class] if data_class else None
-    return asyncio.run(
-        reschedule(run, tenant, classes, SystemClock(), actor=actor(), counted=counted, dry=dry)
-    )
+def _further(settings: Settings, wanted: _Wanted) -> Iterator[str]:
+    """What whoever sets it is to know beside the law."""
+    name = wanted.data_class
+    if name in _TOLD and (wanted.sets_span or wanted.sets_end):
+        yield f"{name}: {_TOLD[name]}"
+    if wanted.sets_span and any(folder.data_class == name for folder in settings.folders):
+        yield f"{name}: files that are there follow it too, from the next purge on"
 
 
 def _check_sooner(counts: Mapping[str, Tally], *, yes: bool) -> None:
@@ -258,13 +256,12 @@ def _lines(row: Mapping[str, object]) -> Iterator[str]:
         yield f"  {limit}"
 
 
-def _said(tenant: Tenant, data_class: str) -> str:
+def _said(tenant: Tenant, data_class: str, *, dry: bool) -> str:
     span = span_of(tenant, data_class)
     kept = "until the contract ends" if span is None else span.in_words()
     end = at_end_of(data_class)
-    return (
-        f"{tenant.id}: {data_class} is kept {kept}; {tenant.at_end.get(data_class, end).in_words()}"
-    )
+    ended = tenant.at_end.get(data_class, end).in_words()
+    return f"{tenant.id}: {data_class} {'would be' if dry else 'is'} kept {kept}; {ended}"
 
 
 def _counted(name: str, tally: Tally, *, dry: bool) -> str:

@@ -10,6 +10,8 @@ import typer
 from sqlalchemy import Connection
 
 from callguard.cli.arguments import law_of
+from callguard.cli.ending import terminations
+from callguard.cli.redating import redate
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
     CommandError,
@@ -25,11 +27,6 @@ from callguard.clock import SystemClock
 from callguard.config import Settings
 from callguard.policy.tables import plain
 from callguard.recording import age
-from callguard.recording.erasure import tidy
-from callguard.recording.keyring import open_keyring
-from callguard.recording.store.opening import open_store
-from callguard.retention.erasures.copies import open_ledger
-from callguard.retention.purging.clock_sense import ClockSense
 from callguard.retention.termination.asking import (
     Choice,
     Termination,
@@ -42,8 +39,7 @@ from callguard.retention.termination.asking import (
 )
 from callguard.retention.termination.passing import survey
 from callguard.retention.termination.plan import Step, plan, promises
-from callguard.retention.termination.surroundings import Places
-from callguard.retention.termination.termination import READ_S, Terminations
+from callguard.retention.termination.termination import READ_S
 from callguard.storage.database import Database
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.keeping import zone_of
@@ -87,6 +83,9 @@ def terminate(
     if sum((bool(on), received, withdraw_it, go_on, status)) != 1:
         told = "one of --on, --withdraw, --received, --go-on and --status"
         raise typer.BadParameter(told)
+    if not on and (dry_run or choose or recipient or plain_audio or confirm_receipt):
+        told = "--dry-run, --choose, --recipient, --plain and --confirm-receipt go with --on"
+        raise typer.BadParameter(told)
     with opened(config) as (settings, database):
         if status or go_on:
             fault = _carry_on(settings, database, tenant) if go_on else None
@@ -99,8 +98,11 @@ def terminate(
                 require_tenant(connection, tenant)
                 change(connection, tenant, at=SystemClock().now(), actor=actor())
             text = "its contract goes on" if withdraw_it else "the receipt is noted"
-            if received:
-                _carry_on(settings, database, tenant)
+            if withdraw_it:  # what was entered meanwhile was to go with the contract
+                redate(settings, database, _tenant(settings, database, tenant), shorten=False)
+            fault = _carry_on(settings, database, tenant) if received else None
+            if fault is not None:
+                raise CommandError(f"{tenant}: {text}; held up: {fault}")
             say(as_json, {"tenant": tenant, "withdrawn": withdraw_it}, f"{tenant}: {text}")
         else:
             owner = _tenant(settings, database, tenant)
@@ -125,7 +127,10 @@ def _wanted(
         raise CommandError("--recipient, --plain and --confirm-receipt go with --choose return")
     if recipient:
         recipient = str(age.parse_recipient(recipient))
-    ends_at = datetime.combine(day, time(), tzinfo=zone_of(tenant)).astimezone(UTC)
+    try:
+        ends_at = datetime.combine(day, time(), tzinfo=zone_of(tenant)).astimezone(UTC)
+    except OverflowError:
+        raise CommandError(f"{day} is a day that no calendar here can end a contract on") from None
     return Wanted(tenant.id, ends_at, choice, recipient, plain_audio, confirmed)
 
 
@@ -144,10 +149,12 @@ def _terminate(
         promises(owner, wanted.ends_at)
     except ValueError as error:
         raise CommandError(f"{owner.id}: {error}") from None
+    late = "; what was to be gone by now goes at once, and it cannot be withdrawn"
+    asked = told + (late if wanted.ends_at <= now else "")
     if not yes:
         if not sys.stdin.isatty():
-            raise CommandError(f"{told}; say --yes, or --dry-run for the plan")
-        if not typer.confirm(f"{told}. Begin?", err=True):
+            raise CommandError(f"{asked}; say --yes, or --dry-run for the plan")
+        if not typer.confirm(f"{asked}. Begin?", err=True):
             raise CommandError("nothing was begun")
     with database.writing() as connection:
         made = ask(connection, wanted, at=now, actor=actor())
@@ -168,17 +175,7 @@ def _carry_on(settings: Settings, database: Database, tenant: str) -> str | None
         with database.writing() as connection:
             return work(connection)
 
-    carrying = Terminations(
-        database,
-        write,
-        open_store(settings),
-        open_ledger(settings),
-        open_keyring(settings).identities,
-        TenantDirectory(law_of(settings)),
-        Places(settings.export_folder, settings.scrub_folder),
-        clock_fault=ClockSense(clock, settings.purge.max_gap_days).look,
-        tidy=lambda: tidy(database.tidy),
-    )
+    carrying = terminations(settings, database, write, clock)
     asyncio.run(carrying.advance(clock.now(), again=True, tenant=tenant))
     return carrying.faults.get(tenant)
 

@@ -12,13 +12,13 @@ from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
 from callguard.contacts.exchange import Origin, expires, since
 from callguard.ids import uuid7
 from callguard.retention.holds.covering import is_held
-from callguard.storage.alive import alive
+from callguard.storage.alive import SEEN, alive
 from callguard.storage.lookup import Lookup
 from callguard.storage.schema import contacts
 from callguard.tenants.tenant import Tenant
 
 _ONE = Lookup(
-    select(contacts.c.known, contacts.c.expires_at).where(
+    select(contacts.c.known, contacts.c.expires_at, SEEN.scalar_subquery()).where(
         contacts.c.tenant_id == bindparam("tenant"), contacts.c.subject == bindparam("subject")
     )
 )
@@ -31,21 +31,29 @@ EVER = datetime.min.replace(tzinfo=UTC)
 def read(connection: Connection, tenant: str, subject: str, at: datetime) -> Contact:
     """What is known of a subject at a moment. Raises ContactError where it cannot be read."""
     row = _row(connection, tenant, subject)
-    return NOTHING_KNOWN if row is None or _is_over(row[1], at) else Contact.read(row[0])
+    return NOTHING_KNOWN if row is None or row.is_over(at) else Contact.read(row.known)
 
 
-def _row(
-    connection: Connection, tenant: str, subject: str
-) -> tuple[object, datetime | None] | None:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is kept of one; ``seen`` is the latest time that the database has seen."""
+
+    known: object
+    expires_at: datetime | None
+    seen: datetime | None
+
+    def is_over(self, at: datetime) -> bool:
+        if self.expires_at is None or at == EVER:
+            return False
+        return self.expires_at <= (at if self.seen is None else max(at, self.seen))
+
+
+def _row(connection: Connection, tenant: str, subject: str) -> _Row | None:
     try:
         found = _ONE.rows(connection, {"tenant": tenant, "subject": subject})
     except ValueError as error:
         raise ContactError(f"a contact cannot be read: {error}") from error
-    return (found[0][0], found[0][1]) if found else None
-
-
-def _is_over(expires_at: datetime | None, at: datetime) -> bool:
-    return expires_at is not None and expires_at <= at
+    return _Row(*found[0]) if found else None
 
 
 def change(
@@ -59,8 +67,8 @@ def change(
     """Applies ``step`` to what is known, in a writing transaction. Its time counts from now where
     it was not known before. Raises ContactError, also where an expired one is held."""
     row = _row(connection, tenant, subject)
-    over = row is not None and _is_over(row[1], at)
-    after = step(NOTHING_KNOWN if row is None or over else Contact.read(row[0]))
+    over = row is not None and row.is_over(at)
+    after = step(NOTHING_KNOWN if row is None or over else Contact.read(row.known))
     mine = _mine(tenant, subject)
     values: dict[str, object] = {"known": after.stored(), "updated_at": at}
     if after.restricted_since is not None:
@@ -98,7 +106,7 @@ def enter(
     """``change``, and with it how the contact came in and from when its time counts. Raises
     ContactError."""
     there = _row(connection, tenant.id, subject)
-    new = there is None or _is_over(there[1], at)
+    new = there is None or there.is_over(at)
     after = change(connection, tenant.id, subject, step, at=at)
     mine = _mine(tenant.id, subject)
     row = connection.execute(select(contacts).where(mine)).one()

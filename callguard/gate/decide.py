@@ -169,6 +169,8 @@ def _undecidable(
         return refusal("gate.purpose", reason) if outbound else unrecorded("gate.purpose", reason)
     if outbound and (stale := known.stale_opt_outs()) is not None:
         return refusal("gate.opt-outs", f"opt-outs could not be read for {stale:.0f} s")
+    if outbound and known.opt_outs_missing is not None:
+        return refusal("gate.opt-outs", known.opt_outs_missing)
     return None
 
 

@@ -17,7 +17,9 @@ STALE_OPT_OUTS_S = 5.0
 @dataclass(slots=True, kw_only=True)
 class Knowledge:
     """The sources of facts, and the rules. ``opt_outs_read_at`` is when, by the monotonic clock,
-    the opt-outs of other processes were last read; None where nobody else writes any."""
+    the opt-outs of other processes were last read; None where nobody else writes any.
+    ``opt_outs_missing`` is why some that were made are not there: the database is a restored one.
+    """
 
     clock: Clock
     tenants: TenantDirectory
@@ -28,6 +30,7 @@ class Knowledge:
     home_region: str
     registries: Registries = NO_REGISTRIES
     opt_outs_read_at: float | None = None
+    opt_outs_missing: str | None = None
 
     def stale_opt_outs(self) -> float | None:
         """Seconds since the opt-outs of other processes were last read, where that is too long."""

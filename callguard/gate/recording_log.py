@@ -60,7 +60,7 @@ class RecordingLog:
 
     def keep(self, recording: OpenRecording) -> Keep:
         """Until when its rows are kept."""
-        return keeping_evidence(self._tenants.get(recording.tenant))
+        return keeping_evidence(self._tenants.get(recording.tenant), recording.concern)
 
     def note(
         self, recording: OpenRecording, kind: Kind, by: str, reason: str | None = None

@@ -79,7 +79,13 @@ class CallRecordings:
     ) -> str | None:
         paused = any(self.paused(r) for r in self.in_progress(call, channel_uniqueid))
         return await self._recorder.begin(
-            tenant, call.id, call.pbx, channel_uniqueid, paused=paused, encoding=encoding
+            tenant,
+            call.id,
+            call.pbx,
+            channel_uniqueid,
+            paused=paused,
+            encoding=encoding,
+            concern=call.concern,
         )
 
     def monitor_options(self, asterisk_path: str) -> str:

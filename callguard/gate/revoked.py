@@ -10,12 +10,13 @@ import structlog
 from sqlalchemy import Connection, func, select
 
 from callguard.consent.states import ConsentState
+from callguard.gate.callbook import Call
 from callguard.gate.room import Gate
 from callguard.gate.told import Told
 from callguard.gate.withdrawals import Ended, Withdrawal, enter
 from callguard.ids import uuid7
 from callguard.storage.schema import audit, consents
-from callguard.tenants.keeping import keeping_evidence
+from callguard.tenants.keeping import Concern, keeping_evidence
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ class Revocations:
         for pbx, uniqueid, told in self._gate.told.all():
             if told.may_be_recorded and told.until is not None and told.until <= over:
                 self._gate.told.withdraw(pbx, uniqueid, ConsentState.EXPIRED)
-                await self._stop(told, uniqueid)
+                await self._stop(await self._gate.recall(told.call_id), told, uniqueid)
 
     async def _heed(self, revoked: Revoked) -> None:
         for pbx, uniqueid, told in self._gate.told.all():
@@ -106,11 +107,18 @@ class Revocations:
             if of_them and told.may_be_recorded:
                 # It is silent from here on, whatever becomes of the rest.
                 self._gate.told.withdraw(pbx, uniqueid)
-                self._note(revoked, pbx, uniqueid, told)
-                await self._stop(told, uniqueid)
+                call = None
+                try:
+                    call = await self._gate.recall(told.call_id)
+                finally:
+                    self._note(revoked, pbx, uniqueid, told, call)
+                await self._stop(call, told, uniqueid)
 
-    def _note(self, revoked: Revoked, pbx: str, uniqueid: str, told: Told) -> None:
+    def _note(
+        self, revoked: Revoked, pbx: str, uniqueid: str, told: Told, call: Call | None
+    ) -> None:
         gate, at = self._gate, self._gate.clock.now()
+        concern = call.concern if call is not None else Concern(told.subject)
         withdrawal = Withdrawal(
             call_id=told.call_id,
             tenant=told.tenant,
@@ -120,16 +128,15 @@ class Revocations:
             by="callguard",
             proof=f"consent:{revoked.id}",
             at=at,
-            keep=keeping_evidence(gate.tenants.get(told.tenant)),
+            keep=keeping_evidence(gate.tenants.get(told.tenant), concern),
             erase=False,
         )
         again = partial(gate.acts.withdrawals.later, withdrawal)
         gate.journal.post(work=partial(enter, withdrawal=withdrawal), on_lost=again)
 
-    async def _stop(self, told: Told, uniqueid: str) -> None:
+    async def _stop(self, call: Call | None, told: Told, uniqueid: str) -> None:
         """Those of their own call, and on their own channel; of others they are only silent while
         they hear this one."""
-        call = await self._gate.recall(told.call_id)
         log.info("consent_ended", call=told.call_id)
         if call is None:
             return

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, or_, select, update
 
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
+from callguard.recording.about import ABOUT, ITS_CALL, concern_of
 from callguard.recording.ending import Sealed, ending_name
 from callguard.recording.events import CALLGUARD, Kind, RecordingEvent, as_row
 from callguard.recording.formats import FORMATS
@@ -38,7 +39,7 @@ from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import calls, recordings
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.keeping import Concern, keeping_evidence, kept_until
+from callguard.tenants.keeping import keeping_evidence, kept_until
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +89,7 @@ class Closer:
             await self._tidy(recording, payload=row is None or row.state == "erasing")
             return False
         tenant = self._tenants.get(row.tenant_id)
-        expires = kept_until(tenant, "recording", ended, concern=_concern(row))
+        expires = kept_until(tenant, "recording", ended, concern=concern_of(row))
         try:
             end = await self._end(recording, row, ended)
         except (SpoolError, ObjectStoreError):
@@ -124,12 +125,8 @@ class Closer:
         return kept
 
     async def _row(self, recording: OpenRecording) -> RecordingRow | None:
-        about = (calls.c.subject, calls.c.purpose, calls.c.direction)
-        wanted = (
-            select(recordings, *about)
-            .outerjoin(calls, calls.c.id == recordings.c.call_id)
-            .where(recordings.c.id == recording.id)
-        )
+        found = select(recordings, *ABOUT).outerjoin(calls, ITS_CALL)
+        wanted = found.where(recordings.c.id == recording.id)
         return await self._database.read(lambda c: c.execute(wanted).one_or_none())
 
     async def _end(self, recording: OpenRecording, row: RecordingRow, ended: datetime) -> End | str:
@@ -235,11 +232,8 @@ class Closer:
             self._clock.now(),
             reason,
         )
-        self._journal.post(as_row(event, keeping_evidence(self._tenants.get(recording.tenant))))
-
-
-def _concern(row: RecordingRow) -> Concern:
-    return Concern(row.subject or "", row.purpose or "", row.direction or "")
+        keep = keeping_evidence(self._tenants.get(recording.tenant), recording.concern)
+        self._journal.post(as_row(event, keep))
 
 
 def _as_it_is(row: RecordingRow, sealed: Sealed, at_most: int) -> End:

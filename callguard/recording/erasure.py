@@ -79,17 +79,25 @@ async def erase_for_good(
     ledger: ErasureLedger,
     choose: Callable[[Connection], Sequence[Erasure]],
     then: Then | None = None,
+    still: Callable[[], object] | None = None,
 ) -> list[Erasure]:
     """Erases what ``choose`` finds in the database; returns it once nobody can open it any more.
     It goes into the ledger first, and only then are keys and header gone. ``choose`` leaves out
-    what is erased already; ``then`` runs only where something was chosen.
+    what is erased already; ``then`` runs only where something was chosen; ``still`` is asked right
+    before the line is written, and raises where what was chosen is too old.
 
     Raises LedgerError, and then nothing was erased; what ``write`` raises, and then it may yet be.
     """
     known, chosen = await write(lambda c: (known_mark(c), list(choose(c))))
     if not chosen:
         return []
-    await asyncio.to_thread(ledger.append, chosen, known)
+
+    def enter() -> None:
+        if still is not None:
+            still()
+        ledger.append(chosen, known)
+
+    await asyncio.to_thread(enter)
     await write(partial(_apply, ledger=ledger, chosen=chosen, then=then))
     return chosen
 

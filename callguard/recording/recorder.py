@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording import age
+from callguard.recording.about import ABOUT, ITS_CALL, concern_of
 from callguard.recording.events import CALLGUARD, RecordingEvent, as_row, read_wishes
 from callguard.recording.formats import FORMATS
 from callguard.recording.keys import KeyStoreError, KeyWrapper, wrap_file_key
@@ -23,8 +24,8 @@ from callguard.recording.recipients import digest_of
 from callguard.recording.spool import Spool
 from callguard.storage.alive import sooner
 from callguard.storage.journal import Journal, NotDurableError, Row
-from callguard.storage.schema import recording_events, recordings
-from callguard.tenants.keeping import keeping_evidence
+from callguard.storage.schema import calls, recording_events, recordings
+from callguard.tenants.keeping import NOBODY, Concern, keeping_evidence
 from callguard.tenants.tenant import Tenant
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ is erased."""
 class OpenRecording:
     """A recording whose audio is not sealed yet. ``running`` is whether Asterisk is known to write
     it, ``monitor`` the id of its MixMonitor, as far as this process has heard it. ``encoding`` is
-    the name of its RecordingFormat."""
+    the name of its RecordingFormat, ``concern`` whom it is about."""
 
     id: str
     tenant: str
@@ -50,6 +51,7 @@ class OpenRecording:
     running: bool = False
     monitor: str | None = None
     encoding: str = "pcm-8000-1"
+    concern: Concern = NOBODY
 
 
 class Recorder:
@@ -141,6 +143,7 @@ class Recorder:
         *,
         paused: bool = False,
         encoding: str | None = None,
+        concern: Concern = NOBODY,
     ) -> str | None:
         """Makes a recording ready, ``paused`` where its conversation is, coded as the tenant wishes
         where no other ``encoding`` is given; returns the file for Asterisk to write, or None."""
@@ -173,6 +176,7 @@ class Recorder:
             channel_uniqueid=channel_uniqueid,
             spool_name=self._spool.new_name(coding.extension),
             encoding=coding.name,
+            concern=concern,
         )
         row = {
             "id": recording_id,
@@ -193,7 +197,7 @@ class Recorder:
         if paused:
             why = "its conversation is paused"
             event = RecordingEvent(recording_id, call_id, tenant.id, "paused", CALLGUARD, at, why)
-            rows.append(as_row(event, keeping_evidence(tenant)))
+            rows.append(as_row(event, keeping_evidence(tenant, concern)))
         try:
             await self._journal.insert(*rows, timeout=self._durable_s)
         except NotDurableError as error:
@@ -259,6 +263,7 @@ def read_unerased(connection: Connection, call_id: str) -> list[OpenRecording]:
 
 def _read(connection: Connection, which: ColumnElement[bool]) -> list[OpenRecording]:
     """What a former process began may be running, by a MixMonitor that is not known."""
+    asked = select(recordings, *ABOUT).outerjoin(calls, ITS_CALL).where(which)
     return [
         OpenRecording(
             id=row.id,
@@ -269,8 +274,9 @@ def _read(connection: Connection, which: ColumnElement[bool]) -> list[OpenRecord
             spool_name=row.spool_name,
             running=row.state == "recording",
             encoding=row.encoding,
+            concern=concern_of(row),
         )
-        for row in connection.execute(select(recordings).where(which))
+        for row in connection.execute(asked)
     ]
 
 

@@ -41,13 +41,15 @@ CLASSES: Mapping[str, DataClass] = MappingProxyType(
         one.name: one
         for one in (
             DataClass("call_record", "call records", "call_end", _YEAR),
-            DataClass("verdict", "verdicts, with the findings they rest on", "call_end", _YEAR),
-            DataClass("attempt", "attempts, for the caps", "call_end", _YEAR),
+            DataClass("verdict", "verdicts, with the findings they rest on", "entry", _YEAR),
+            DataClass("attempt", "attempts, for the caps", "entry", _YEAR),
             DataClass("recording", "recordings", "recording_end", _YEAR),
             DataClass("consent", "proofs of consent", "use", _YEAR),
             DataClass("opt_out", "opt-outs", "entry", None),
             DataClass("contact", "contacts", "last_exchange", None),
-            DataClass("list", "uploaded lists and what became of them", "entry", Span(days=7)),
+            DataClass(
+                "list", "uploaded lists and what became of them", "entry", Span(days=7), Span()
+            ),
             DataClass("account", "the tenant's own settings", "contract_end", None),
             DataClass("audit", "the audit log, accesses among it", "entry", Span(months=60)),
             DataClass("case", "cases", "entry", Span(months=36)),

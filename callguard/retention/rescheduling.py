@@ -3,8 +3,9 @@ end, or the law became another.
 
 In small transactions, in the order of the keys: a run that was cut short is taken up by the next
 one, which finds what was done as it should be. What is hidden already stays hidden; what is being
-erased, and recordings in progress, are left alone. What is held gets its date like anything else:
-it is hidden from then on, and goes when the hold is released.
+erased, and recordings in progress, are left alone; what only a law keeps of an erased call gets no
+later date. What is held gets its date like anything else: it is hidden from then on, and goes when
+the hold is released.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording.erasure import Write
+from callguard.recording.late_rows import partly_erased
 from callguard.retention.dating import AFFECTED, BOOKS, Book
 from callguard.storage.alive import alive
 from callguard.tenants.tenant import Tenant
@@ -76,10 +78,12 @@ async def reschedule(
     actor: str,
     counted: Counted | None = None,
     dry: bool = False,
+    shorten: bool = True,
 ) -> Mapping[str, Tally]:
     """Gives the rows of a tenant, of some classes or (None) of all, the dates of what it now chose
     and of the law as it now is; what that came to, by table. With ``dry`` nothing is changed.
-    ``counted`` is how long the rules look back at attempts; without it none gets a sooner date.
+    ``counted`` is how long the rules look back at attempts; without it none gets a sooner date, and
+    nothing does where it is not to ``shorten``.
 
     Raises what ``write`` raises; then it is to be run again.
     """
@@ -95,7 +99,9 @@ async def reschedule(
         while True:
 
             def work(connection: Connection, name: str = name, after: Any = after) -> Step:
-                return step(connection, tenant, name, after, clock.now(), counted, dry=dry)
+                return step(
+                    connection, tenant, name, after, clock.now(), counted, dry=dry, shorten=shorten
+                )
 
             done = await write(work)
             tally += done.tally
@@ -119,6 +125,7 @@ def step(
     counted: Counted | None = None,
     *,
     dry: bool = False,
+    shorten: bool = True,
 ) -> Step:
     """The next rows behind a key, in one transaction."""
     book = BOOKS[name]
@@ -126,24 +133,30 @@ def step(
     if not rows:
         return Step(Tally(), None)
     dates = book.dates(connection, tenant, rows)
-    changes: list[dict[str, object]] = []
+    moved: list[tuple[Row[Any], datetime | None, bool]] = []
     tally = Tally(rows=len(rows))
     for row, date in zip(rows, dates, strict=True):
         until = date.until
         if name == "attempt" and until is not None:
             least = row.expires_at if counted is None else counted(row.at)
             until = None if least is None else max(until, least)
-        if until == row.expires_at or (not date.sure and _sooner(until, row.expires_at)):
-            continue
         sooner = _sooner(until, row.expires_at)
+        if until != row.expires_at and (not sooner or (date.sure and shorten)):
+            moved.append((row, until, sooner))
+    later = {_call_of(book, row) for row, _, sooner in moved if not sooner}
+    erased = partly_erased(connection, later)
+    changes: list[dict[str, object]] = []
+    for row, until, sooner in moved:
+        if not sooner and _call_of(book, row) in erased:
+            continue
         due = until is not None and until <= now
         tally += Tally(sooner=int(sooner), later=int(not sooner), due=int(due))
         keys = {f"_{key.name}": getattr(row, key.name) for key in book.key}
         changes.append({**keys, "_until": until})
     if changes and not dry:
         mine = [key == bindparam(f"_{key.name}") for key in book.key]
-        moved = update(book.table).where(*mine).values(expires_at=bindparam("_until"))
-        connection.execute(moved, changes)
+        dated = update(book.table).where(*mine).values(expires_at=bindparam("_until"))
+        connection.execute(dated, changes)
     last = tuple(getattr(rows[-1], key.name) for key in book.key)
     return Step(tally, last if len(rows) == ROWS else None)
 
@@ -156,6 +169,12 @@ def _next(
     if after is not None:
         wanted = wanted.where(tuple_(*book.key) > tuple_(*after, types=[c.type for c in book.key]))
     return connection.execute(wanted.order_by(*book.key).limit(ROWS)).all()
+
+
+def _call_of(book: Book, row: Row[Any]) -> str | None:
+    """The call that a row belongs to, where it names one."""
+    found: str | None = row.call_id if "call_id" in book.table.c else None
+    return found
 
 
 def _sooner(one: datetime | None, other: datetime | None) -> bool:

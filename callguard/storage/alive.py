@@ -14,7 +14,8 @@ from sqlalchemy.sql import ColumnElement
 from callguard.storage.schema import clock_marks
 from callguard.storage.types import Instant
 
-_SEEN = select(func.max(clock_marks.c.seen_at))
+SEEN = select(func.max(clock_marks.c.seen_at))
+"""The latest time that the database has seen; none where nobody has looked yet."""
 
 
 def alive(table: Table, now: datetime) -> ColumnElement[bool]:
@@ -22,14 +23,14 @@ def alive(table: Table, now: datetime) -> ColumnElement[bool]:
     question."""
     expires: ColumnElement[Any] = table.c.expires_at
     moment = literal(now, Instant)
-    seen = func.coalesce(_SEEN.scalar_subquery(), moment)
+    seen = func.coalesce(SEEN.scalar_subquery(), moment)
     return or_(expires.is_(None), and_(expires > moment, expires > seen))
 
 
 def time_seen(connection: Connection, now: datetime) -> datetime:
     """``now``, or the latest time that the database has seen: by which one row is judged that was
     read already."""
-    seen: datetime | None = connection.execute(_SEEN).scalar()
+    seen: datetime | None = connection.execute(SEEN).scalar()
     return now if seen is None else max(now, seen)
 
 

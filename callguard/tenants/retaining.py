@@ -24,6 +24,9 @@ LONGEST = Span(months=100 * 12)
 ENDLESS = frozenset({"opt_out", "account"})
 """Classes that last as long as the contract, whatever anybody would choose."""
 
+WITH_THE_CONTRACT = frozenset({"list"})
+"""Classes that go with the contract itself, whatever anybody would choose."""
+
 ANONYMISED = frozenset({"call_record"})
 """Classes of which figures can be left when the records go."""
 
@@ -132,6 +135,7 @@ def set_at_end(
     TenantError, also for what has no basis or no end."""
     _check_class(data_class)
     if at_end is not None:
+        _check_end(data_class, at_end, at)
         try:
             at_end.check()
         except ValueError as error:
@@ -144,6 +148,15 @@ def set_at_end(
 def _check_class(data_class: str) -> None:
     if data_class not in SETTABLE:
         raise TenantError(f"{data_class!r} is no data class; known: {', '.join(SETTABLE)}")
+
+
+def _check_end(data_class: str, at_end: AtEnd, at: datetime) -> None:
+    if data_class in WITH_THE_CONTRACT:
+        raise TenantError(f"{data_class} goes with the contract itself, no later")
+    if at_end.after is not None and at_end.after.may_exceed(LONGEST):
+        raise TenantError(f"{data_class}: {at_end.after} is longer than {LONGEST}")
+    if at_end.until is not None and not at.date() <= at_end.until <= LONGEST.after(at).date():
+        raise TenantError(f"{data_class}: {at_end.until} is over, or more than {LONGEST} away")
 
 
 def _settings(connection: Connection, tenant_id: str) -> TenantSettings:

@@ -12,7 +12,7 @@ from typing import Final, NoReturn, TypeVar
 
 import structlog
 from aiohttp import web
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.cdr.columns import VERSION, as_mapping, masked
@@ -32,8 +32,14 @@ from callguard.recording.age import AgeError
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
-from callguard.storage.schema import tenants
-from callguard.web.call_record_question import MOST, read_export, read_listing, read_one
+from callguard.tenants.region import home_regions
+from callguard.web.call_record_question import (
+    MOST,
+    read_export,
+    read_listing,
+    read_one,
+    with_number,
+)
 from callguard.web.door import Doorkeeper, Refused, json_response
 from callguard.web.recording_sending import WRITE_BYTES, WRITE_S, ReadingThreads
 from callguard.web.security import Opening
@@ -80,7 +86,8 @@ class CallRecordApi:
         home_region: str,
         durable_s: float = 2.0,
     ) -> None:
-        """``home_region`` is where a number without a country belongs."""
+        """``home_region`` is where a number without a country belongs, where no tenant is
+        named."""
         self._clock = clock
         self._database = database
         self._journal = journal
@@ -105,9 +112,9 @@ class CallRecordApi:
         """``GET /api/v1/call-records?tenant=…&since=…&until=…``."""
         try:
             await self._readers.authorize(request)
-            seen, asked = read_listing(request, self._home_region)
+            seen, asked = read_listing(request)
             with self._readers.place():
-                await self._enter(seen)
+                seen = await self._enter(seen)
                 page = await self._page(seen, asked.cursor, min(int(asked.limit), MOST))
         except Refused as refused:
             return refused.response()
@@ -123,7 +130,8 @@ class CallRecordApi:
             with self._readers.place():
                 await self._enter(seen)
                 now = latest(self._clock)
-                found = await self._read(partial(read_call, call_id=seen.wanted.call, now=now))
+                name, ground = seen.wanted.call, seen.wanted.ground
+                found = await self._read(partial(read_call, call_id=name, now=now, ground=ground))
             if found is None:
                 raise Refused(404, "nothing is kept of a call of that id", "id")
         except Refused as refused:
@@ -134,7 +142,7 @@ class CallRecordApi:
         """``GET /api/v1/call-records/export?tenant=…&since=…&until=…&format=csv``."""
         try:
             await self._takers.authorize(request)
-            taken, form = read_export(request, self._home_region)
+            taken, form = read_export(request)
             with self._takers.place():
                 return await self._export(request, taken, form)
         except Refused as refused:
@@ -160,7 +168,7 @@ class CallRecordApi:
         self, request: web.Request, taken: Disclosure, form: Form
     ) -> web.StreamResponse:
         tally = Tally()
-        await self._check_tenant(taken)
+        taken = await self._placed(taken)
         now = latest(self._clock)
         name = await self._write(partial(note_export, taken=taken, form=form, now=now))
         pages = read_pages(self._database.reading, taken.wanted, partial(latest, self._clock))
@@ -231,21 +239,26 @@ class CallRecordApi:
     async def _piece(self, pieces: Iterator[bytes]) -> bytes:
         return await self._threads.run(lambda: next(pieces, b""), PIECE_S)
 
-    async def _enter(self, seen: Disclosure) -> None:
-        """Raises Refused; once it returns, who sees numbers is durably in the audit log."""
+    async def _enter(self, seen: Disclosure) -> Disclosure:
+        """What is to be seen. Raises Refused; once it returns, who sees numbers is durably in the
+        audit log."""
         now = latest(self._clock)
         await self._read(check_memory)
-        await self._check_tenant(seen)
+        seen = await self._placed(seen)
         if seen.reason:
             await self._write(partial(note_seen, seen=seen, now=now))
+        return seen
 
-    async def _check_tenant(self, asked: Disclosure) -> None:
-        """Raises Refused: a name typed wrongly must not look like a tenant without calls."""
-        name = asked.wanted.tenant
+    async def _placed(self, asked: Disclosure) -> Disclosure:
+        """With its number as the tenant dials it. Raises Refused: a name typed wrongly must not
+        look like a tenant without calls."""
+        name, region = asked.wanted.tenant, self._home_region
         if name is not None:
-            known = select(tenants.c.id).where(tenants.c.id == name)
-            if await self._read(lambda connection: connection.execute(known).first()) is None:
+            known = await self._read(partial(home_regions, ids=[name]))
+            if name not in known:
                 raise Refused(400, "no tenant of this id is known", "tenant")
+            region = known[name]
+        return with_number(asked, region)
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         try:

@@ -1,20 +1,21 @@
 """What a request about call records says: which ones, in which form, who asks and why."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 
 from aiohttp import web
 from pydantic import StringConstraints
 
-from callguard.cdr.disclosure import Disclosure, check_reason
+from callguard.cdr.disclosure import Disclosure, check_held, check_reason
 from callguard.cdr.export import ExportError, Form, Format, read_format
 from callguard.cdr.reading import Wanted
 from callguard.policy.numbers import key_of
 from callguard.recording.age import AgeError, parse_recipient
 from callguard.recording.playback.access import AccessError
 from callguard.web.door import MAX_NUMBER, Question, Refused, Text, understand
-from callguard.web.recording_question import check_query, read_reader
+from callguard.web.recording_question import check_query, read_named_ground, read_reader
 
 W = TypeVar("W", bound="Which")
 
@@ -44,6 +45,8 @@ class Which(Question):
     campaign: Text = ""
     agent: Text = ""
     disposition: Text = ""
+    held: Annotated[str, StringConstraints(pattern=r"^(yes|no)$")] = "no"
+    ground: str = ""
     reason: str = ""
     actor: str = ""
 
@@ -68,20 +71,21 @@ class Exporting(Which):
 class One(Question):
     """One call."""
 
+    ground: str = ""
     reason: str = ""
     actor: str = ""
 
 
-def read_listing(request: web.Request, home_region: str) -> tuple[Disclosure, Listing]:
+def read_listing(request: web.Request) -> tuple[Disclosure, Listing]:
     """A page of the list; numbers are shown where a reason is given. Raises Refused."""
     asked = _ask(Listing, request)
-    return _disclosure(request, asked, home_region), asked
+    return _disclosure(request, asked), asked
 
 
-def read_export(request: web.Request, home_region: str) -> tuple[Disclosure, Form]:
+def read_export(request: web.Request) -> tuple[Disclosure, Form]:
     """An export, and its form. Raises Refused."""
     asked = _ask(Exporting, request)
-    taken = _disclosure(request, asked, home_region)
+    taken = _disclosure(request, asked)
     _check(taken.reason)
     try:
         form = read_format(asked.format) if asked.format else _accepted(request)
@@ -101,7 +105,8 @@ def read_one(request: web.Request) -> Disclosure:
     reader, reason = read_reader(request, asked.reason, asked.actor)
     if reason:
         _check(reason)
-    return Disclosure(reader, Wanted(call=request.match_info["id"]), reason)
+    wanted = Wanted(call=request.match_info["id"], ground=read_named_ground(request, asked.ground))
+    return Disclosure(reader, wanted, reason)
 
 
 def _ask(model: type[W], request: web.Request) -> W:
@@ -109,26 +114,40 @@ def _ask(model: type[W], request: web.Request) -> W:
     return understand(model, dict(request.query))
 
 
-def _disclosure(request: web.Request, asked: Which, home_region: str) -> Disclosure:
+def _disclosure(request: web.Request, asked: Which) -> Disclosure:
+    """The number as it was given: whose it is depends on the tenant. Raises Refused."""
     reader, reason = read_reader(request, asked.reason, asked.actor)
     if reason:
         _check(reason)
-    number = key_of(asked.number, home_region) if asked.number else ""
-    if asked.number and not number:
-        raise Refused(400, "it is no telephone number", "number")
     wanted = Wanted(
         tenant=asked.tenant or None,
         since=_moment(asked.since, "since"),
         until=_moment(asked.until, "until"),
         call=asked.call,
-        number=number,
+        number=asked.number,
         direction=asked.direction,
         purpose=asked.purpose,
         campaign=asked.campaign,
         agent=asked.agent,
         disposition=asked.disposition,
+        held=asked.held == "yes",
+        ground=read_named_ground(request, asked.ground),
     )
+    try:
+        check_held(reader, wanted, reason)
+    except AccessError as error:
+        raise Refused(400, str(error), "reason") from error
     return Disclosure(reader, wanted, reason)
+
+
+def with_number(asked: Disclosure, region: str) -> Disclosure:
+    """The number that is asked for as it is dialled in that region. Raises Refused."""
+    number = asked.wanted.number
+    if not number:
+        return asked
+    if not (key := key_of(number, region)):
+        raise Refused(400, "it is no telephone number", "number")
+    return replace(asked, wanted=replace(asked.wanted, number=key))
 
 
 def _moment(text: str, where: str) -> datetime | None:

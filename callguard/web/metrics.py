@@ -72,6 +72,12 @@ def _pbxs(pbxs: tuple[PbxStatus, ...]) -> Iterator[Metric]:
     channels = _family("pbx_channels", "Channels that live.")
     records = _counters("pbx_call_records", "Call records kept.", "pbx")
     bad = _counters("pbx_call_records_bad", "Call records that could not be read.", "pbx")
+    left = _counters(
+        "pbx_call_records_not_entered",
+        "Call records not entered: past their time when they were read, or of what was erased.",
+        "pbx",
+        "why",
+    )
     for pbx in pbxs:
         up.add_metric([pbx.name], pbx.ami == "up")
         since.add_metric([pbx.name], pbx.since.timestamp())
@@ -80,7 +86,9 @@ def _pbxs(pbxs: tuple[PbxStatus, ...]) -> Iterator[Metric]:
         channels.add_metric([pbx.name], pbx.channels)
         records.add_metric([pbx.name], pbx.call_records)
         bad.add_metric([pbx.name], pbx.call_records_bad)
-    yield from (up, since, lease, channels, records, bad)
+        left.add_metric([pbx.name, "too old"], pbx.call_records_too_old)
+        left.add_metric([pbx.name, "erased"], pbx.call_records_erased)
+    yield from (up, since, lease, channels, records, bad, left)
 
 
 def _calls(status: Status) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from callguard.recording.playback.access import (
     AccessError,
     Asked,
     Form,
+    Ground,
     Reader,
     Refusal,
     Why,
@@ -48,11 +49,16 @@ def read_asked(request: web.Request, form: Form) -> Asked:
     check_query(request)
     given = understand(Reading, dict(request.query))
     reader, reason = read_reader(request, given.reason, given.actor)
+    return Asked(reader, form, reason, read_named_ground(request, given.ground))
+
+
+def read_named_ground(request: web.Request, in_address: str) -> Ground | None:
+    """On which ground what is only stored is read: what the header says, or the address. Raises
+    Refused."""
     try:
-        ground = read_ground(_said(request, GROUND, given.ground, "ground"))
+        return read_ground(_said(request, GROUND, in_address, "ground"))
     except AccessError as error:
         raise Refused(400, str(error), "ground") from error
-    return Asked(reader, form, reason, ground)
 
 
 def read_reader(request: web.Request, reason: str, actor: str) -> tuple[Reader, str]:

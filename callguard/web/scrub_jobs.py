@@ -26,6 +26,7 @@ from callguard.clock import Clock, latest
 from callguard.config import Scrubs
 from callguard.ids import uuid7
 from callguard.retention.holds.covering import HeldError, is_held
+from callguard.retention.purging.clock_sense import ClockSense
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.storage.journal import Journal, NotDurableError
@@ -106,6 +107,7 @@ class ScrubJobs:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self._sense = ClockSense(clock)
         self._scrubber = scrubber
         self._durable_s = durable_s
         self._jobs: dict[str, Job] = {}
@@ -179,13 +181,15 @@ class ScrubJobs:
             self._jobs[job.id] = present
 
             def work(connection: Connection) -> None:
+                if job.id in _held(connection):
+                    raise HeldError("a hold keeps this list")
                 _write(connection, present)
                 entry = Entry(now, actor, "scrub.remove", f"scrub:{job.id}", job.tenant, {})
                 append(connection, entry)
 
             try:
                 await self._journal.write(work, timeout=self._durable_s)
-            except NotDurableError:
+            except (NotDurableError, HeldError):
                 again = replace(before, state="queued") if before.state == "running" else before
                 self._jobs[job.id] = again
                 self._wake.set()
@@ -345,35 +349,40 @@ class ScrubJobs:
     async def sweep(self) -> int:
         """Removes the lists whose time is over, and folders that belong to none; how many lists.
         What cannot be removed keeps nothing else here. Raises OSError, NotDurableError."""
-        now = self._clock.now()
-        held = await self._database.read(_held)
+        now, held = self._clock.now(), await self._database.read(_held)
         over = [job for job in self._jobs.values() if job.expires_at <= now and job.id not in held]
         for job in over:
             if self._running is not None and self._running.job.id == job.id:
                 self._running.cancelled.set()
                 await self._running.ended.wait()
+        take = partial(self._take, over=[job.id for job in over])
+        ids, held = await self._journal.write(take, timeout=self._durable_s)
+        for job_id in ids:
+            self._jobs.pop(job_id, None)
         found = await asyncio.to_thread(_names, self._folder)
-        stay = held | {
-            job.id
-            for job in self._jobs.values()
-            if job.expires_at > now and job.state != "cancelled"
-        }
+        stay = held | {job.id for job in self._jobs.values() if job.state != "cancelled"}
         failed: dict[str, OSError] = {}
         for name in found - stay - self._coming:
             try:
                 await asyncio.to_thread(remove, self._folder / name)
             except OSError as error:
                 failed[name] = error
-        ids = [job.id for job in over if job.id not in failed]
         if ids:
-            gone = delete(scrubs).where(scrubs.c.id.in_(ids))
-            await self._journal.write(lambda c: c.execute(gone).rowcount, timeout=self._durable_s)
-            for job_id in ids:
-                self._jobs.pop(job_id, None)
             log.info("scrubs_expired", count=len(ids))
         if failed:
             raise next(iter(failed.values()))
         return len(ids)
+
+    def _take(self, connection: Connection, over: Sequence[str]) -> tuple[list[str], set[str]]:
+        """Which of the rows whose time is over are gone, and which lists are held. Their files go
+        after them: what a crash leaves belongs to no list. None goes while the clock is not
+        believed."""
+        held = _held(connection)
+        if self._sense.look(connection) is not None:
+            return [], held
+        ids = [name for name in over if name not in held]
+        connection.execute(delete(scrubs).where(scrubs.c.id.in_(ids)))
+        return ids, held
 
 
 def _reason(error: Exception) -> str:

@@ -21,6 +21,8 @@ class PbxStatus:
     channels: int
     call_records: int
     call_records_bad: int
+    call_records_too_old: int = 0
+    call_records_erased: int = 0
 
 
 RecordingState = Literal["recorded", "paused", "silent", "none"]

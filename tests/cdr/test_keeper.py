@@ -242,13 +242,26 @@ async def test_a_process_goes_on_where_the_one_before_it_stopped(
 async def test_a_backlog_of_megabytes_is_read_in_small_transactions(
     keeper: CallRecordKeeper, journal: Journal, database: Database, file: Path
 ) -> None:
-    padding = "x" * 2_000
-    count = 1_500
+    padding = "x" * 8_000
+    count = 400
     append(file, *(line(number, lastdata=padding) for number in range(1, count + 1)))
     assert file.stat().st_size > 3_000_000
     await keeper.catch_up(None)
     assert kept(database) == list(range(1, count + 1))
     assert journal.state().writes > 40
+
+
+async def test_a_line_that_was_half_written_at_the_first_look_was_not_read_before(
+    make: Callable[..., CallRecordKeeper], database: Database, file: Path
+) -> None:
+    """Without sequences, two records of one instant (ForkCDR) are alike in all."""
+    keeper = make(source=CallRecordSource(file, partial(from_master, zone=UTC)))
+    text = f"{master(1)}\n"
+    file.write_text(text + text[:40], "utf-8")
+    cursor = await keeper.catch_up(None)
+    file.write_text(text + text, "utf-8")
+    await keeper.catch_up(cursor)
+    assert len(rows(database)) == 2
 
 
 async def test_a_line_longer_than_a_piece_is_counted_and_passed_over(

@@ -8,12 +8,10 @@ from sqlalchemy import insert, select, update
 from callguard.cdr.record import CallRecord, from_event, from_line
 from callguard.cdr.store import Kept
 from callguard.policy.span import Span
-from callguard.recording.traces import record_id
 from callguard.storage.database import Database
 from callguard.storage.schema import (
     calls,
     contacts,
-    erasures,
     tenant_endpoints,
     tenant_numbers,
     tenants,
@@ -154,30 +152,6 @@ def test_a_record_past_its_time_is_not_entered(
     assert put(database, FILE, within=house(tenants_, over)) == Kept(too_old=1)
     assert rows(database) == []
     assert put(database, FILE, within=house(tenants_, over - timedelta(seconds=1))).added == 1
-
-
-def test_records_of_an_erased_call_are_not_entered_and_neither_are_its_legs(
-    database: Database, clock: HandClock
-) -> None:
-    tomb = {"object_id": CALL_ID, "at": clock.now()}
-    with database.writing() as connection:
-        connection.execute(insert(erasures).values(data_class="call", **tomb))
-        other = {"object_id": OTHER_CALL_ID, "at": clock.now()}
-        connection.execute(insert(erasures).values(data_class="recording", **other))
-    leg = from_line(line(2, userfield=""))
-    other_call = from_line(line(3, userfield=OTHER_CALL_ID, linkedid="1795176000.3"))
-    assert put(database, FILE, leg, other_call) == Kept(added=1, erased=2)
-    assert [row.sequence for row in rows(database)] == [3]
-
-
-def test_a_record_that_was_erased_alone_is_not_entered_again_from_either_source(
-    database: Database, clock: HandClock
-) -> None:
-    assert FILE.sequence is not None
-    tomb = {"object_id": record_id("east", FILE.uniqueid, FILE.sequence), "at": clock.now()}
-    with database.writing() as connection:
-        connection.execute(insert(erasures).values(data_class="call_record", **tomb))
-    assert put(database, AMI, FILE, from_line(line(2))) == Kept(added=1, erased=2)
 
 
 def test_an_answered_call_is_an_exchange_with_a_contact(

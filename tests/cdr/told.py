@@ -1,11 +1,15 @@
 """Call records as they lie in the database, put there for those who read them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import insert
 
+from callguard.contacts import store as contacts
 from callguard.ids import uuid7
+from callguard.retention.holds.placing import NewHold, add
 from callguard.storage.database import Database
 from callguard.storage.schema import call_records, calls, consents, recordings
 
@@ -116,3 +120,17 @@ def put_recording(database: Database, call: str, state: str, **changed: Any) -> 
     with database.writing() as connection:
         connection.execute(insert(recordings).values(**{**values, **changed}))
     return name
+
+
+def restrict(database: Database, subject: str, tenant: str = "acme") -> None:
+    """The tenant restricts processing of the subject's data."""
+    step = partial(replace, restricted_since=NOON)
+    with database.writing() as connection:
+        contacts.change(connection, tenant, subject, step, at=NOON)
+
+
+def hold(database: Database, subject: str) -> None:
+    """What is kept of the subject is held."""
+    review = NOON + timedelta(days=30)
+    with database.writing() as connection:
+        add(connection, NewHold("a claim", "ann", review, subject=subject), NOON)

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from callguard.cdr.columns import NAMES, VERSION
 from callguard.recording import age
 from callguard.storage.database import Database
-from callguard.storage.schema import audit, call_statistics
+from callguard.storage.schema import audit, call_statistics, calls, tenants
 from tests.cdr.export.reading_back import table_of
 from tests.cdr.told import (
     NOON,
     OWN,
     SUBJECT,
+    hold,
     put_call,
     put_consent,
     put_record,
@@ -166,6 +167,60 @@ def test_it_needs_a_reason_a_role_and_somebody_whose_records_they_are(filled: Co
     assert isinstance(told, dict)
     assert told["rows"] == 0
     assert exported(filled, out, "--force", "--role=tenant_admin:acme")["rows"] == 3
+
+
+def test_numbers_of_who_had_processing_restricted_need_a_ground_too(filled: CommandLine) -> None:
+    filled("contact", "set", SUBJECT, "--tenant=acme", "--restrict")
+    out = filled.folder / "calls.csv"
+    said = filled(*EXPORT, str(out), "--tenant=acme", WHY)
+    assert said.out.endswith("; without numbers, only stored: 3 (name a --ground)\n")
+    assert SUBJECT not in out.read_text("utf-8")
+    shown = [("cdr", "list", WHY), ("cdr", "show", call_of(filled), WHY)]
+    for command in shown:
+        assert SUBJECT not in filled(*command, "--json").out
+        assert SUBJECT in filled(*command, "--json", "--ground=legal-claim").out
+    assert exported(filled, out, "--force", "--ground=legal-claim")["only_stored"] == 0
+    assert SUBJECT in out.read_text("utf-8")
+    filled(*EXPORT, str(out), "--tenant=acme", WHY, "--force", "--ground=mine").refused(
+        "is no ground"
+    )
+    details = [one for _, one in logged(filled)]
+    assert [one.get("only_stored") for one in details[:2]] == [None, 3]
+    assert [one.get("ground") for one in details[-2:]] == ["legal-claim"] * 2
+
+
+def test_what_is_held_is_seen_for_a_reason_by_readers_of_all_tenants(filled: CommandLine) -> None:
+    with kept(filled) as database:
+        hold(database, SUBJECT)
+    held = ("cdr", "list", "--tenant=acme", "--json", "--held")
+    for role in ("operator", "auditor"):
+        rows = filled(*held, WHY, f"--role={role}").json()
+        assert isinstance(rows, list)
+        assert [row["sequence"] for row in rows] == [3, 2, 1, 0]
+    assert logged(filled)[-1][1]["held"] is True
+    filled(*held).refused("needs a reason")
+    for role in ("tenant_admin:acme", "supervisor:acme"):
+        filled(*held, WHY, f"--role={role}").refused("sees nothing that has expired")
+    out = filled.folder / "calls.csv"
+    assert exported(filled, out, "--held")["rows"] == 4
+    assert exported(filled, out, "--force")["rows"] == 3
+
+
+def test_of_a_tenant_whose_contract_has_ended_nobody_sees_any_more(filled: CommandLine) -> None:
+    with kept(filled) as database, database.writing() as connection:
+        connection.execute(update(tenants).values(ends_at=NOON))
+    out = filled.folder / "calls.csv"
+    mine = "--role=tenant_admin:acme"
+    for command in (("cdr", "list"), ("cdr", "show", call_of(filled)), ("cdr", "statistics")):
+        filled(*command, mine).refused("the contract of acme has ended")
+    filled(*EXPORT, str(out), WHY, mine).refused("the contract of acme has ended")
+    assert logged(filled) == []
+    assert exported(filled, out)["rows"] == 3
+
+
+def call_of(callguard: CommandLine) -> str:
+    with kept(callguard) as database, database.reading() as connection:
+        return connection.execute(select(calls.c.id)).scalars().one()
 
 
 def test_a_file_that_is_there_stays_unless_told_otherwise(filled: CommandLine) -> None:

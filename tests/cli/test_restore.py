@@ -1,7 +1,9 @@
 """``callguard restore``: whole and forgetful, or refused in one line."""
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -10,15 +12,19 @@ from pathlib import Path
 from sqlalchemy import select
 
 from callguard.config import Settings
+from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.recording import age
 from callguard.recording.keyring import open_keyring
 from callguard.retention.backup.marker import RESTORING, Marker, begin
+from callguard.retention.backup.placing import place_of
 from callguard.retention.backup.sealing import seal_manifest
+from callguard.retention.erasures.ledger import RECORDING, Erasure, ErasureLedger
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, purges, recordings
 from tests.cli.conftest import CommandLine, Said
 from tests.cli.recorded import record, store_of
 from tests.cli.test_backup import backed_up
+from tests.clock import HandClock
 
 ACCEPT = ("--accept-ledger-of-backup", "--reason", "the machine burnt down")
 
@@ -151,9 +157,6 @@ def _older_ledger(callguard: CommandLine, _: Path) -> None:
 
 
 def _forked_ledger(callguard: CommandLine, _: Path) -> None:
-    from callguard.retention.erasures.ledger import RECORDING, Erasure, ErasureLedger
-    from tests.clock import HandClock
-
     (callguard.data / "erasures.ledger").unlink()
     forked = ErasureLedger(callguard.data / "erasures.ledger")
     forked.append([Erasure(RECORDING, f"x{n}", None, HandClock().now()) for n in range(5)], None)
@@ -283,3 +286,78 @@ def test_while_a_restore_is_not_done_all_else_is_refused(callguard: CommandLine)
     begin(callguard.data, Marker("r", "m", "2026-11-22T08:00:00+00:00"))
     for command in (("serve",), ("purge",), ("tenant", "list"), ("init",)):
         callguard(*command).refused("is being restored")
+
+
+def test_it_says_what_it_cannot_know_and_is_reopened_for_a_reason(acme: CommandLine) -> None:
+    folder = backed_up(acme)
+    said = back(acme, folder, *ACCEPT)
+    assert "opt-outs, withdrawn consents and holds since 20" in said.out
+    there = ("--config", str(acme.folder / "new/callguard.toml"))
+    acme("purge", *there).refused("holds that were placed since are missing")
+    acme("reopen", "--reason", " ", *there).refused("needs a reason")
+    assert acme("reopen", "--reason", "nothing since", *there).code == 0
+    acme("reopen", "--reason", "nothing since", *there).refused("nothing waits")
+    assert acme("purge", *there).code == 0
+
+
+def test_nothing_is_restored_where_a_service_gives_signs_of_life(acme: CommandLine) -> None:
+    folder = backed_up(acme)
+    for path in acme.data.glob("callguard.db*"):
+        path.unlink()
+    spool = Settings.load(acme.config).spool.folder
+    spool.mkdir(parents=True, exist_ok=True)
+    (spool / LEASE_FILE).touch()
+    acme("restore", str(folder), *ACCEPT).refused("stop it first")
+    os.utime(spool / LEASE_FILE, (1, 1))
+    assert acme("restore", str(folder), *ACCEPT).code == 0
+
+
+def test_a_second_restore_at_once_is_refused(acme: CommandLine) -> None:
+    folder = backed_up(acme)
+    new = acme.folder / "new"
+    new.mkdir()
+    descriptor = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    back(acme, folder, *ACCEPT).refused("another restore")
+    assert not list(new.iterdir())
+    os.close(descriptor)
+    assert back(acme, folder, *ACCEPT).code == 0
+
+
+def test_a_ledger_that_a_power_cut_tore_is_whole_again(acme: CommandLine) -> None:
+    erase(acme, record(acme))
+    folder = backed_up(acme)
+    ledger = ErasureLedger(acme.data / "erasures.ledger")
+    at = HandClock().now()
+    ledger.append([Erasure(RECORDING, f"r-{n}", None, at) for n in range(100)], ledger.end())
+    raw = ledger.path.read_bytes()
+    ledger.path.write_bytes(raw[:4096] + bytes(4096) + raw[8192:])
+    assert told_by(back(acme, folder, "--json"))["forgotten_again"] == 100
+
+
+def test_a_new_folder_purges_nothing_of_the_callguard_that_runs(acme: CommandLine) -> None:
+    text = acme.config.read_text()
+    acme.config.write_text(
+        text
+        + """
+[ledger]
+copies = ["/mnt/other/erasures.ledger"]
+[objects]
+reserve_bytes = 7
+[objects.s3]
+bucket = "theirs"
+credentials_file = "/etc/callguard/bucket"
+[[folders]]
+name = "voicemail"
+path = "/var/spool/asterisk/voicemail"
+data_class = "voicemail"
+tenant = "acme"
+"""
+    )
+    folder = acme.folder / "shelf/20261122T143000Z"
+    place = place_of(folder, acme.config, acme.folder / "new", None, copied=True)
+    assert place.left_out == "ledger, folders, objects.s3"
+    assert (place.settings.objects.s3, place.settings.folders) == (None, ())
+    assert place.settings.objects.reserve_bytes == 7
+    place = place_of(folder, acme.config, acme.folder / "new", None, copied=False)
+    assert place.settings.objects.s3 is not None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, insert, select
 
 from callguard.cdr.record import from_line
+from callguard.retention.alone import alone
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, call_records, calls, contacts, opt_outs
 from tests.cdr.kept import put
@@ -108,3 +109,11 @@ def test_without_a_reason_or_with_the_number_in_it_it_is_refused(acme: CommandLi
     acme("subject", "erase", "12x", *ERASE[3:], "--yes").refused("is no telephone number")
     with kept(acme) as database:
         assert left(database)["calls"] == 1
+
+
+def test_a_second_one_at_once_is_refused(acme: CommandLine) -> None:
+    called(acme)
+    with alone(acme.data) as mine:
+        assert mine
+        acme(*ERASE, "--yes").refused("another subject is being erased")
+    assert acme(*ERASE, "--yes").code == 0

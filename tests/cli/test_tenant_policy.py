@@ -108,6 +108,18 @@ def test_what_cannot_be_is_one_line(acme: CommandLine, typed: tuple[str, ...], r
     acme(*ACME, *typed).refused(reason)
 
 
+def test_what_is_kept_otherwise_than_chosen_is_told(acme: CommandLine) -> None:
+    assert "note: list: no list is kept longer than" in acme(*ACME, "list", "30d").out
+    assert "not before 5y" in acme(*ACME, "audit", "2y").out
+    acme(*ACME, "list", "1d", "--existing").refused("no record of list has a date to change")
+    assert "voicemail: files" not in acme(*ACME, "voicemail", "30d").out
+    folder = '[[folders]]\nname = "v"\npath = "/v"\ndata_class = "voicemail"\ntenant = "acme"\n'
+    with acme.config.open("a", encoding="utf-8") as file:
+        file.write("\n" + folder)
+    assert "voicemail: files that are there follow it too" in acme(*ACME, "voicemail", "9d").out
+    assert "voicemail would be kept 1 day;" in acme(*ACME, "voicemail", "1d", "--dry-run").out
+
+
 def test_records_that_are_there_go_sooner_only_on_a_yes(acme: CommandLine) -> None:
     database, now = opened(acme), datetime.now(UTC)
     for number, age in enumerate((2, 200)):

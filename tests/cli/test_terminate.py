@@ -5,16 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from callguard.storage.schema import (
     archives,
     audit,
     call_records,
+    contacts,
     opt_outs,
 )
 from tests.cli.conftest import CommandLine
 from tests.cli.recorded import kept, record
+from tests.retention.folders.conftest import put
 
 NEW_YORK = "+12125550143"
 TODAY = datetime.now(UTC).date()
@@ -53,6 +55,11 @@ def test_a_dry_run_says_what_would_become_of_everything(called: CommandLine) -> 
     called("tenant", "terminate", "acme", "--status").refused("no end of the contract")
 
 
+def ends_of_contacts(line: CommandLine) -> list[datetime | None]:
+    with kept(line) as database, database.reading() as connection:
+        return list(connection.execute(select(contacts.c.expires_at)).scalars())
+
+
 def test_a_planned_end_is_shown_and_withdrawn(acme: CommandLine) -> None:
     tomorrow = str(TODAY + timedelta(days=2))
     said = acme("tenant", "terminate", "acme", "--on", tomorrow, "--choose", "return", "--yes")
@@ -60,7 +67,10 @@ def test_a_planned_end_is_shown_and_withdrawn(acme: CommandLine) -> None:
     assert "planned" in acme("tenant", "terminate", "acme", "--status").out
     acme("tenant", "terminate", "acme", "--on", tomorrow, "--yes").refused("already")
     acme("tenant", "terminate", "acme", "--received").refused("no package")
+    assert acme("contact", "set", NEW_YORK, "--tenant", "acme", "--kind", "business").code == 0
+    assert ends_of_contacts(acme) != [None]
     assert acme("tenant", "terminate", "acme", "--withdraw").code == 0
+    assert ends_of_contacts(acme) == [None]
     acme("tenant", "terminate", "acme", "--withdraw").refused("no end of the contract")
 
 
@@ -91,6 +101,26 @@ def test_an_end_of_long_ago_is_carried_out_at_once(called: CommandLine) -> None:
     called("tenant", "archive", "open", name, "--reason", "audit").refused("no archive")
 
 
+@pytest.mark.parametrize("command", [("tenant", "terminate", "acme", "--go-on"), ("purge",)])
+def test_no_end_is_certified_while_a_file_is_left(
+    acme: CommandLine, command: tuple[str, ...]
+) -> None:
+    folder = acme.folder / "managed"
+    file = put(folder / "new.tif")
+    before = acme.config.read_text()
+    named = f'name = "fax"\npath = "{folder}"\ndata_class = "fax"\ntenant = "acme"\n'
+    acme.config.write_text(f"{before}\n[[folders]]\n{named}")
+    assert acme("tenant", "terminate", "acme", "--on", LONG_AGO, "--yes").code == 0
+    status = ("tenant", "terminate", "acme", "--status", "--json")
+    said: Any = acme(*status).json()
+    assert (said["state"], said["steps"]["waits"]) == ("waiting", "files: fax")  # too new
+    acme.config.write_text(f"{before}\n[[folders]]\n{named}quiet_s = 0\n")
+    assert acme(*command).code == 0
+    assert not file.exists()
+    said = acme(*status).json()
+    assert said["state"] == "finished"
+
+
 def test_what_is_wrong_is_said_in_one_line(acme: CommandLine) -> None:
     acme("tenant", "terminate", "nobody", "--on", "2030-01-01", "--yes").refused("no tenant nobody")
     acme("tenant", "terminate", "acme", "--on", "soon", "--yes").refused("no date")
@@ -103,3 +133,8 @@ def test_what_is_wrong_is_said_in_one_line(acme: CommandLine) -> None:
         "tenant", "terminate", "acme", "--on", "2030-01-01", "--recipient", "age1x", "--yes"
     ).refused("--choose return")
     assert acme("tenant", "terminate", "acme").code == 2
+    for other in ("--go-on", "--received", "--withdraw", "--status"):  # nothing is only tried
+        assert acme("tenant", "terminate", "acme", other, "--dry-run").code == 2
+    assert acme("tenant", "set", "acme", "time_zone=Asia/Tokyo").code == 0
+    acme("tenant", "terminate", "acme", "--on", "0001-01-01", "--yes").refused("no calendar")
+    acme("tenant", "terminate", "acme", "--on", LONG_AGO).refused("it cannot be withdrawn")

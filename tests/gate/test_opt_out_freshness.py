@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import OperationalError
 
 from callguard.follower import REFRESH_S
@@ -13,10 +14,12 @@ from callguard.gate.callbook import NOT_GIVEN, read_call
 from callguard.gate.knowledge import STALE_OPT_OUTS_S
 from callguard.gate.opt_out import opt_out
 from callguard.optout.events import OptOutEvent, add
-from callguard.storage.schema import calls, consents
+from callguard.retention.backup.aftermath import reopen
+from callguard.storage.database import Database
+from callguard.storage.schema import calls, consents, purges
 from callguard.tenants.directory import TenantDirectory
 from tests.harness.virtual import current_clock, virtual_time
-from tests.house import DID, PARTY, House, house
+from tests.house import DID, PARTY, House, furnish, house, serving, simulated_pbx
 
 NO_GATE = 42
 REJECTED = 21
@@ -161,3 +164,33 @@ async def test_an_opt_out_that_overtakes_the_commit_withdraws_the_verdict(tmp_pa
     assert outcome.hangup_cause == NO_GATE
     assert (row["verdict"], row["reasons"]) == ("block", [NOT_GIVEN])
     assert len(announced) == 1
+
+
+@virtual_time
+async def test_after_a_restore_nobody_is_called_before_the_opt_outs_since_are_entered(
+    tmp_path: Path,
+) -> None:
+    settings, identity = furnish(tmp_path)
+    now = current_clock().now()
+    told = {"made_at": (now - timedelta(days=3)).isoformat()}
+    row = {"kind": "restore", "started_at": now, "finished_at": now, "certificate": told}
+    database = Database(settings.database_url)
+    with database.writing() as connection:
+        connection.execute(insert(purges).values(id="r", **row))
+    database.close()
+    pbx = simulated_pbx(tmp_path)
+    async with pbx, serving(settings, pbx) as service:
+        home = House(service, pbx, tmp_path, identity)
+        refused = await pbx.outbound(PARTY, tenant="acme").ended()
+        reason = home.one(calls)["reasons"][0]
+        alarms = (await service.overview.status()).alarms
+        with service.database.writing() as connection:
+            reopen(connection, now, "ann", "list of Thursday imported")
+        await asyncio.sleep(2 * REFRESH_S)
+        let_through = await home.whole_call(PARTY)
+        later = (await service.overview.status()).alarms
+    assert not refused.carrier_invited
+    assert "opt-outs, withdrawals and holds since then are missing" in reason
+    assert reason in alarms
+    assert let_through.connected
+    assert reason not in later

@@ -1,6 +1,7 @@
 """Whoever withdraws on the web or by letter while they are on the telephone is recorded no more."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.clock import HandClock
 from tests.databases import add_tenant, clock, database
 from tests.harness.virtual import current_clock, virtual_time
 from tests.house import PARTY, House, house
+from tests.law import DEBTS, YEARS
 
 __all__ = ["clock", "database"]
 
@@ -123,6 +125,11 @@ async def test_a_withdrawal_elsewhere_ends_the_recording_of_a_call_that_goes_on(
             await call.carrier_answers()
             await call.talk(seconds=3)
             talking[subject] = call
+        directory = home.service.tenants
+        acme = directory.get("acme")
+        assert acme is not None
+        law = replace(DEBTS, purposes=frozenset({"service"}))
+        directory._image.tenants["acme"] = replace(acme, limits=(law,))
         begun = {row["subject"]: row["id"] for row in home.rows(calls)}
         assert {row["mode"] for row in home.rows(consents) if row["call_id"]} == {"prior"}
         withdrawn_at = current_clock().now()
@@ -139,6 +146,8 @@ async def test_a_withdrawal_elsewhere_ends_the_recording_of_a_call_that_goes_on(
             if (row["state"], row["call_id"]) == ("withdrawn", begun[PARTY])
         ]
         assert (ended["actor"], ended["proof"][:8]) == ("cli:ann", "consent:")
+        kept = {ended["expires_at"].year, *(event["expires_at"].year for event in stopped)}
+        assert kept == {withdrawn_at.year + YEARS}
         for call in talking.values():
             await call.talk(seconds=3)
             await call.hangs_up("party")

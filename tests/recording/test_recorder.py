@@ -16,6 +16,8 @@ from callguard.retention.schedule import for_days
 from callguard.storage.schema import recording_events, recordings
 from callguard.tenants.store import NewTenant
 from callguard.tenants.tenant import TenantSettings
+from tests.cdr.told import put_call
+from tests.law import DEBTOR, DEBTS, YEARS
 from tests.recording.conftest import CALL_ID, MASTER, House, own_key
 
 
@@ -210,6 +212,23 @@ async def test_a_recording_of_a_paused_conversation_begins_paused_durably(house:
     assert events(house) == [("paused", "callguard")]
     house.restart()
     assert house.recorder.is_paused(opened.id)
+
+
+async def test_its_evidence_is_kept_as_long_as_the_law_of_its_subject_wants(house: House) -> None:
+    tenant = replace(house.tenant(), limits=(DEBTS,))
+    assert await house.recorder.begin(tenant, CALL_ID, "east", "1.1", paused=True, concern=DEBTOR)
+    with house.database.reading() as connection:
+        (kept,) = connection.execute(select(recording_events.c.expires_at)).scalars()
+    assert kept.year == house.clock.now().year + YEARS
+    put_call(
+        house.database,
+        id=CALL_ID,
+        subject=DEBTOR.subject,
+        purpose=DEBTOR.purpose,
+        direction=DEBTOR.direction,
+    )
+    house.restart()
+    assert [one.concern for one in house.recorder.in_progress()] == [DEBTOR]
 
 
 async def test_who_follows_a_recording_hears_that_it_was_closed(house: House) -> None:

@@ -24,10 +24,18 @@ from callguard.recording.wav import WavFormat
 from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.retention.schedule import for_days
 from callguard.storage.journal import Journal, NotDurableError
-from callguard.storage.schema import audit, recordings, tenant_keys, tenant_retention
+from callguard.storage.schema import (
+    audit,
+    recording_events,
+    recordings,
+    tenant_keys,
+    tenant_retention,
+)
+from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.store import NewTenant, set_retention
 from callguard.tenants.tenant import TenantSettings
-from tests.recording.conftest import MASTER, House, own_key
+from tests.law import DEBTOR, DEBTS, YEARS
+from tests.recording.conftest import CALL_ID, MASTER, House, own_key
 from tests.recording.reading import plain_of, sealed_row
 
 T = TypeVar("T")
@@ -218,6 +226,23 @@ async def test_a_recording_without_audio_is_closed_and_has_a_date(
     assert row.expires_at == house.clock.now() + timedelta(days=365)
     assert house.plaintext() == []
     assert house.recorder.in_progress() == ()
+
+
+async def test_why_a_recording_was_lost_is_kept_as_long_as_the_law_of_its_subject_wants(
+    house: House,
+) -> None:
+    house.tenants = TenantDirectory([DEBTS])
+    with house.database.reading() as connection:
+        house.tenants.refresh(connection)
+    house.restart()
+    path = await house.recorder.begin(house.tenant(), CALL_ID, "east", "1.1", concern=DEBTOR)
+    assert path is not None
+    (opened,) = house.recorder.in_progress()
+    house.sealer.ended(opened)
+    await drain(house)
+    with house.database.reading() as connection:
+        (kept,) = connection.execute(select(recording_events.c.expires_at)).scalars()
+    assert kept.year == house.clock.now().year + YEARS
 
 
 async def test_the_tenants_retention_dates_the_recording(house: House) -> None:

@@ -8,6 +8,7 @@ import pytest
 from callguard.policy.packs import parse_pack
 from callguard.policy.retention_table import LimitScope, LimitTable
 from callguard.retention.classes import CLASSES, SETTABLE
+from callguard.storage.schema import metadata
 
 PAGE = (Path(__file__).parents[2] / "docs" / "retention.md").read_text(encoding="utf-8")
 
@@ -25,6 +26,16 @@ def test_every_class_is_there_with_its_time(name: str) -> None:
 def test_no_class_is_there_that_a_tenant_cannot_choose() -> None:
     section = PAGE.partition("\n## Classes\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == list(SETTABLE)
+
+
+def test_what_bounds_each_table_is_told_once() -> None:
+    section = PAGE.partition("\n## What bounds every table\n")[2].partition("\n## ")[0]
+    named = [
+        name
+        for row in re.findall(r"^\|([^|]*)\|", section, re.MULTILINE)
+        for name in re.findall(r"`([a-z_]+)`", row)
+    ]
+    assert sorted(named) == sorted(metadata.tables)
 
 
 def test_the_example_is_a_limit_and_every_key_is_explained() -> None:

@@ -23,7 +23,14 @@ from callguard.retention.dating import AFFECTED, BOOKS
 from callguard.retention.rescheduling import Tally, reschedule
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
-from callguard.storage.schema import audit, call_records, calls, consents, recordings
+from callguard.storage.schema import (
+    audit,
+    call_records,
+    calls,
+    consents,
+    erasures,
+    recordings,
+)
 from callguard.tenants.keeping import Concern, concerning, keeping_evidence
 from callguard.tenants.tenant import Tenant, TenantSettings
 from tests.clock import HandClock
@@ -165,6 +172,42 @@ async def test_a_row_of_which_too_little_is_known_is_never_shortened(
     put_at(database, "recording", 1, NOON)  # its call's verdict is gone
     assert (await run(journal, keeping(recording="5d"), "recording"))["recording"].sooner == 0
     assert (await run(journal, keeping(recording="2y"), "recording"))["recording"].later == 1
+
+
+@pytest.mark.parametrize("kept", ["call_record", "consent+recording"])
+async def test_what_only_a_law_keeps_of_an_erased_call_gets_no_later_date(
+    database: Database, journal: Journal, tenant: str, kept: str
+) -> None:
+    for number, call in enumerate(("erased", "other"), 1):
+        for data_class in ("call_record", "recording"):
+            put_at(database, data_class, number, NOON)
+            table = EVERY[data_class]
+            mine = table.c.call_id.is_(None) if number == 1 else table.c.call_id != "erased"
+            with database.writing() as connection:
+                connection.execute(
+                    update(table).where(mine | (table.c.call_id == "c")).values(call_id=call)
+                )
+    part = {"data_class": "call_part", "object_id": f"erased/{kept}", "at": NOON}
+    with database.writing() as connection:
+        connection.execute(insert(erasures).values(**part))
+    longer = keeping(call_record="3y", recording="3y")
+    found = await run(journal, longer, "call_record", "recording")
+    assert [found[name].later for name in ("call_record", "recording")] == [1, 1]
+    for name in ("call_record", "recording"):
+        assert dates(database, name) == [NOON + YEAR, datetime(2029, 11, 20, 12, tzinfo=UTC)]
+    found = await run(journal, keeping(call_record="1d"), "call_record", at=NOON)
+    assert found["call_record"].sooner == 2
+
+
+async def test_where_nothing_is_to_go_sooner_it_only_lengthens(
+    database: Database, journal: Journal, tenant: str
+) -> None:
+    put_at(database, "call_record", 1, NOON)
+    put_at(database, "verdict", 1, NOON)
+    mixed = keeping(call_record="1d", verdict="2y")
+    await run(journal, mixed, "call_record", "verdict", shorten=False)
+    assert dates(database, "call_record") == [NOON + YEAR]
+    assert dates(database, "verdict") == [datetime(2028, 11, 20, 12, tzinfo=UTC)]
 
 
 async def test_floors_are_heeded_record_by_record(

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from callguard.policy.limits import RetentionLimit
 from callguard.policy.packs import limits_of, shipped_packs
@@ -15,7 +15,9 @@ from callguard.retention.at_end import AtEnd
 from callguard.storage.database import Database
 from callguard.storage.schema import audit, tenant_retention
 from callguard.tenants.directory import TenantDirectory
+from callguard.tenants.longest import longest
 from callguard.tenants.retaining import chosen, set_anonymise, set_at_end, set_retention
+from callguard.tenants.stamp import touch
 from callguard.tenants.store import change_settings
 from callguard.tenants.tenant import TenantError
 from tests.clock import HandClock
@@ -155,6 +157,44 @@ def test_a_tenant_does_not_become_what_it_may_not_be(
         with pytest.raises(TenantError) as refused:
             become()
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("data_class", "at_end", "told"),
+    [
+        ("list", AtEnd("keep", Span(days=9), basis="x"), "list goes with the contract itself"),
+        ("fax", AtEnd("keep", Span(months=1201), basis="x"), "100y1mo is longer than 100y"),
+        ("fax", AtEnd("keep", until=date(2126, 11, 21), basis="x"), "2126-11-21 is over, or more"),
+        ("fax", AtEnd("keep", until=date(2026, 11, 19), basis="x"), "2026-11-19 is over, or more"),
+        ("fax", AtEnd("keep", until=date(2126, 11, 20), basis="x"), None),
+        ("fax", AtEnd("keep", until=date(2026, 11, 20), basis="x"), None),
+    ],
+)
+def test_an_end_that_is_none_is_refused(
+    database: Database, tenant: str, data_class: str, at_end: AtEnd, told: str | None
+) -> None:
+    with database.writing() as connection:
+        end = partial(set_at_end, connection, "acme", data_class, at_end, at=NOW, actor="t")
+        if told is None:
+            end()
+            return
+        with pytest.raises(TenantError, match=told):
+            end()
+
+
+def test_what_is_all_tenants_stays_while_the_choice_of_one_cannot_be_read(
+    database: Database, clock: HandClock, tenant: str
+) -> None:
+    directory = TenantDirectory()
+    keep = longest(directory, "audit")
+    for text, until in (("10y", NOW.replace(year=2036)), ("ten years", None)):
+        row = {"tenant_id": "acme", "data_class": "audit", "span": text, "at_end": None}
+        with database.writing() as connection:
+            connection.execute(delete(tenant_retention))
+            connection.execute(insert(tenant_retention).values(**row))
+            touch(connection, "acme", clock.now())
+            directory.refresh(connection)
+        assert keep(NOW) == until
 
 
 def test_a_choice_that_cannot_be_read_is_told_and_spoils_no_other_tenant(

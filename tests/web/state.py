@@ -42,6 +42,8 @@ LONDON = PbxStatus(
     channels=4,
     call_records=1841,
     call_records_bad=0,
+    call_records_too_old=7,
+    call_records_erased=3,
 )
 
 LEEDS = replace(

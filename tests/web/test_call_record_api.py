@@ -12,18 +12,28 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from callguard.cdr.columns import NAMES
 from callguard.recording import age
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal, NotDurableError
-from callguard.storage.schema import audit
+from callguard.storage.schema import audit, tenants
 from callguard.web import call_record_api
 from callguard.web.app import WebServer
 from callguard.web.call_record_api import PATH, CallRecordApi
 from tests.cdr.export.reading_back import table_of
-from tests.cdr.told import NOON, SUBJECT, put_call, put_consent, put_record, put_records, record
+from tests.cdr.told import (
+    NOON,
+    SUBJECT,
+    hold,
+    put_call,
+    put_consent,
+    put_record,
+    put_records,
+    record,
+    restrict,
+)
 from tests.clock import HandClock
 from tests.databases import add_tenant, clock, database, journal
 from tests.recording.sealing import X25519
@@ -228,6 +238,38 @@ async def test_the_period_is_half_open(door: Door) -> None:
 async def test_what_cannot_be_asked_is_refused_by_name(door: Door, path: str, where: str) -> None:
     assert (await door.refused(400, path))["where"] == where
     assert await door.logged(0) == []
+
+
+async def test_a_number_is_read_as_the_tenant_dials_it(door: Door) -> None:
+    put_record(door.database, 1)
+    with door.database.writing() as connection:
+        known = select(tenants.c.settings).where(tenants.c.id == "acme")
+        settings = connection.execute(known).scalar_one()
+        french = {**settings, "home_region": "FR"}
+        connection.execute(update(tenants).where(tenants.c.id == "acme").values(settings=french))
+    for path in ("?tenant=acme&number=0123456789", f"?number={quote(SUBJECT)}"):
+        assert len((await door.told(path))["call_records"]) == 1
+    assert (await door.told("?tenant=beta&number=01234567890"))["call_records"] == []
+
+
+async def test_numbers_that_are_only_stored_are_told_on_a_ground(door: Door) -> None:
+    call = put_call(door.database)
+    put_record(door.database, 1, call_id=call)
+    restrict(door.database, SUBJECT)
+    ground = {**WHY, "Callguard-Ground": "legal-claim"}
+    for path in ("?tenant=acme", f"/{call}", EXPORT):
+        assert SUBJECT.encode() not in (await door.ask(path, **WHY))[1]
+        assert SUBJECT.encode() in (await door.ask(path, **ground))[1]
+    assert (await door.refused(400, f"{EXPORT}&ground=mine", **WHY))["where"] == "ground"
+
+
+async def test_what_is_held_is_told_for_a_reason(door: Door) -> None:
+    put_record(door.database, 1, expires_at=NOON)
+    hold(door.database, SUBJECT)
+    assert (await door.refused(400, "?held=yes"))["where"] == "reason"
+    for path in ("", "?held=no"):
+        assert (await door.told(path, **WHY))["call_records"] == []
+    assert len((await door.told("?held=yes", **WHY))["call_records"]) == 1
 
 
 async def test_only_who_has_the_token_may_ask(door: Door) -> None:

@@ -27,6 +27,9 @@ async def test_the_figures_are_those_of_the_status(room: Room) -> None:
     assert seen["callguard_pbx_ami_up", (("pbx", "london"),)] == 1
     assert seen["callguard_pbx_lease_age_seconds", (("pbx", "leeds"),)] == 42
     assert seen["callguard_pbx_call_records_total", (("pbx", "london"),)] == 1841
+    left_out = "callguard_pbx_call_records_not_entered_total"
+    assert seen[left_out, (("pbx", "london"), ("why", "too old"))] == 7
+    assert seen[left_out, (("pbx", "london"), ("why", "erased"))] == 3
     assert (
         seen["callguard_live_calls", (("direction", "outbound"), ("recording", "recorded"))]
         == seen["callguard_live_calls", (("direction", "inbound"), ("recording", "none"))]

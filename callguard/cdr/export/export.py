@@ -18,11 +18,13 @@ from callguard.recording.payload import seal_stream
 @dataclass(slots=True)
 class Tally:
     """What went into the file so far: ``rows`` of it, ``scanned`` ones that were looked at for
-    them, ``size`` in bytes as they leave, sealed or not."""
+    them, ``size`` in bytes as they leave, sealed or not; ``masked`` are the rows without numbers
+    because they are only stored."""
 
     rows: int = 0
     scanned: int = 0
     size: int = 0
+    masked: int = 0
     _digest: Any = field(default_factory=hashlib.sha256)
 
     @property
@@ -40,6 +42,7 @@ class Tally:
             "bytes": self.size,
             "sha256": self.sha256,
             "columns": VERSION,
+            "only_stored": self.masked,
         }
 
 
@@ -66,6 +69,7 @@ def _counted(
     for page in pages:
         tally.rows += len(page.records)
         tally.scanned += page.scanned
+        tally.masked += page.masked
         yield list(map(masked, page.records)) if form.masked else page.records
         told(tally)
 

@@ -160,7 +160,7 @@ class Courier:
         all_of_it = self._looked_at_all is None or at - self._looked_at_all >= ALL_S
         since = None if all_of_it else now - BACK
         while new := await self._read(partial(due.find_new, now=now, since=since)):
-            expires = {one.tenant: self._expires(one, now) for one in new}
+            expires = {one.key: self._expires(one, now) for one in new}
             step = partial(due.enter, new=new, now=now, expires=expires)
             await self._journal.write(step, timeout=DURABLE_S)
             if len(new) < due.AT_ONCE:
@@ -169,7 +169,7 @@ class Courier:
             self._looked_at_all = at
 
     def _expires(self, new: New, now: datetime) -> datetime | None:
-        return keeping_evidence(self._tenants.get(new.tenant))(now)
+        return keeping_evidence(self._tenants.get(new.tenant), new.concern)(now)
 
     async def _begin_some(self) -> None:
         now = self._clock.now()

@@ -1,14 +1,16 @@
 """Which deliveries are due, and which are stuck: found by query, never remembered. Synchronous."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, and_, exists, func, insert, or_, select, tuple_
 
+from callguard.recording.about import ABOUT, ITS_CALL, concern_of
 from callguard.recording.delivery.retrying import LONGEST_S, STUCK_AFTER
 from callguard.storage.alive import alive
-from callguard.storage.schema import deliveries, recordings, tenant_places
+from callguard.storage.schema import calls, deliveries, recordings, tenant_places
+from callguard.tenants.keeping import NOBODY, Concern
 
 WITHHELD = "withheld"
 """Only stored for now: nothing is sent while processing is restricted."""
@@ -27,12 +29,17 @@ Key = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class New:
     """A sealed recording that has to go to a place, and no row says so yet. ``added_at`` is the
-    place's."""
+    place's, ``concern`` whom the recording is about."""
 
     recording: str
     place: str
     tenant: str
     added_at: datetime
+    concern: Concern = NOBODY
+
+    @property
+    def key(self) -> Key:
+        return self.recording, self.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,7 @@ def find_new(connection: Connection, now: datetime, since: datetime | None) -> l
             tenant_places.c.name,
             recordings.c.tenant_id,
             tenant_places.c.added_at,
+            *ABOUT,
         )
         .join(
             tenant_places,
@@ -117,16 +125,21 @@ def find_new(connection: Connection, now: datetime, since: datetime | None) -> l
                 recordings.c.sealed_at >= tenant_places.c.added_at,
             ),
         )
+        .outerjoin(calls, ITS_CALL)
         .where(*wanted)
         .limit(AT_ONCE)
     )
-    return [New(*row) for row in rows]
+    return [New(*row[:4], concern=concern_of(row)) for row in rows]
 
 
 def enter(
-    connection: Connection, new: Collection[New], now: datetime, expires: dict[str, datetime | None]
+    connection: Connection,
+    new: Collection[New],
+    now: datetime,
+    expires: Mapping[Key, datetime | None],
 ) -> int:
-    """Makes rows for those that still have none; ``expires`` is by tenant. Returns how many."""
+    """Makes rows for those that still have none; ``expires`` is by recording and place. Returns how
+    many."""
     key = tuple_(deliveries.c.recording_id, deliveries.c.place)
     asked = [(one.recording, one.place) for one in new]
     there = {
@@ -145,7 +158,7 @@ def enter(
             "next_at": now,
             # Never before the place was added: its clock may have been set back since.
             "begun_at": max(now, one.added_at),
-            "expires_at": expires[one.tenant],
+            "expires_at": expires[one.key],
         }
         for one in new
         if (one.recording, one.place) not in there

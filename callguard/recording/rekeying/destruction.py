@@ -27,7 +27,8 @@ from callguard.recording.rekeying.rewrap import Read
 from callguard.recording.rekeying.rotation import open_identities
 from callguard.recording.tombstones import key_id
 from callguard.retention.erasures.ledger import TENANT_KEY, Erasure, ErasureLedger
-from callguard.storage.schema import audit, erasures, holds
+from callguard.retention.holds.covering import first_on_keys
+from callguard.storage.schema import audit, erasures
 from callguard.tenants.keys import TenantKeys, fingerprint, give_up_own_key, read_keys
 from callguard.tenants.tenant import TenantError
 
@@ -107,11 +108,7 @@ def _reach(header: bytes, identities: Sequence[age.Identity]) -> str:
 
 def check_not_held(connection: Connection, tenant: str) -> None:
     """Raises TenantError while something of the tenant must be kept."""
-    held = select(holds.c.id).where(
-        holds.c.released_at.is_(None), holds.c.tenant_id.is_(None) | (holds.c.tenant_id == tenant)
-    )
-    found = connection.execute(held.order_by(holds.c.at, holds.c.id).limit(1)).scalar()
-    if found is not None:
+    if (found := first_on_keys(connection, tenant)) is not None:
         raise TenantError(f"hold {found} keeps what is of {tenant}: release it first")
 
 

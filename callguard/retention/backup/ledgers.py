@@ -56,9 +56,11 @@ def of_backup(own: Path | None, mark: Mark | None) -> Chosen:
 
 
 def _end(place: Path) -> Mark | None:
-    """Where it ends, every line checked; None where there is none."""
+    """Where it ends, every line checked, after what a power cut left torn was written once more;
+    None where there is none."""
     ledger, end = ErasureLedger(place), BEGINNING
     try:
+        ledger.heal()
         if ledger.end() is None:
             return None
         for line in ledger.lines():

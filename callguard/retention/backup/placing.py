@@ -21,11 +21,12 @@ CONFIG = "callguard.toml"
 @dataclass(frozen=True, slots=True)
 class Place:
     """The settings that count once it is restored, and the text of their file where it is to be
-    written."""
+    written. ``left_out`` names what it does not have of those that it was made from."""
 
     settings: Settings
     config: Path
     text: str | None
+    left_out: str = ""
 
     @property
     def database(self) -> Path:
@@ -61,8 +62,12 @@ def place_of(
     told["master_key_file"] = str((master_key or settings.master_key).absolute())
     told.pop("database", None)
     told.pop("prompts", None)
-    told.pop("ledger", None)  # the copies go on being those of the callguard that has them
     objects = dict(told.get("objects", {}))
+    # These go on being those of the callguard that runs: two that purge there, with holds of their
+    # own, would take from each other.
+    left_out = [name for name in ("ledger", "folders") if told.pop(name, None)]
+    if copied and objects.pop("s3", None):
+        left_out.append("objects.s3")
     objects["folder"] = str(into / "objects" if copied else settings.object_folder.absolute())
     told["objects"] = objects
     registries = dict(told.get("registries", {}))
@@ -70,7 +75,7 @@ def place_of(
     told["registries"] = registries
     text = "".join(f"{_key(key)} = {_toml(value)}\n" for key, value in told.items())
     made = Settings.model_validate(tomllib.loads(text))
-    return Place(made, into / CONFIG, text)
+    return Place(made, into / CONFIG, text, ", ".join(left_out))
 
 
 def wrapper_of(settings: Settings) -> KeyWrapper:

@@ -14,7 +14,9 @@ from callguard.audit.log import Entry, append, first_broken
 from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording.durable import sync_folder
+from callguard.retention.alone import alone
 from callguard.retention.backup import marker
+from callguard.retention.backup.aftermath import shut
 from callguard.retention.backup.checking import Backup
 from callguard.retention.backup.files import (
     Told,
@@ -66,12 +68,23 @@ def require_empty(place: Place) -> None:
 def restore(order: Order, clock: Clock, *, actor: str, told: Told = nobody) -> Restored:
     """Restores a backup that was checked, and opens it. Raises BackupError, OSError, LedgerError,
     ObjectStoreError, AgeError and what the database raises; then it is not open."""
-    began, data, final = time.monotonic(), order.place.settings.data, order.place.database
-    manifest = order.backup.manifest
+    data, schema = order.place.settings.data, order.backup.manifest.schema
     require_empty(order.place)
-    if manifest.schema > HEAD:
-        raise BackupError(f"the backup has schema {manifest.schema}, this callguard only {HEAD}")
+    if schema > HEAD:
+        raise BackupError(f"the backup has schema {schema}, this callguard only {HEAD}")
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone(data) as mine:
+        if not mine:  # two would write into one draft
+            raise BackupError(f"another restore to {data} is under way")
+        require_empty(order.place)  # somebody else may have been quicker
+        result = _restore(order, clock, actor, told)
+    if order.ledger.of_backup:
+        log.error("restored_without_later_erasures", backup=order.backup.folder.name)
+    return result
+
+
+def _restore(order: Order, clock: Clock, actor: str, told: Told) -> Restored:
+    began, data, final = time.monotonic(), order.place.settings.data, order.place.database
     begun = marker.read_marker(data)
     if begun is None:
         at = clock.now()
@@ -102,8 +115,6 @@ def restore(order: Order, clock: Clock, *, actor: str, told: Told = nobody) -> R
     _require_certificate(final, begun.restore)
     marker.end(data)
     result.seconds = time.monotonic() - began
-    if order.ledger.of_backup:
-        log.error("restored_without_later_erasures", backup=order.backup.folder.name)
     return result
 
 
@@ -149,7 +160,10 @@ def _place_files(order: Order) -> None:
         if target.exists() and order.ledger.end is not None:
             kept = ErasureLedger(target).end()
             if kept is not None and not ErasureLedger(source).holds(kept):
-                raise BackupError(f"{target} names other erasures than {source}")
+                raise BackupError(
+                    f"{target} names other erasures than {source}: move it away, and after the "
+                    "restore put it back and give callguard recording ledger --rebuild"
+                )
         copy_into_place(pieces_of(source), target)
     if PROGRESS_KEY in order.backup.manifest.files and not (settings.data / PROGRESS_KEY).exists():
         copy_into_place(pieces_of(folder / PROGRESS_KEY), settings.data / PROGRESS_KEY)
@@ -209,6 +223,7 @@ def _certify(order: Order, database: Database, result: Restored, clock: Clock, a
     row = {"id": result.id, "kind": "restore", "started_at": now, "finished_at": now}
     with database.writing() as connection:
         connection.execute(insert(purges).values(**row, certificate=certificate))
+        shut(connection, order.backup.manifest.made_at)
         target = f"restore:{result.id}"
         append(connection, Entry(now, actor, "restore", target, None, certificate))
 

@@ -103,7 +103,7 @@ def _opened(path: Path, own: Sequence[Own]) -> int:
 def refuse_system(path: Path, own: Sequence[Own]) -> None:
     """Raises FolderError where the path is the system's or callguard's own."""
     name = plain(str(path))
-    if not path.is_absolute() or ".." in path.parts or "\0" in str(path):
+    if path.parts[:1] != ("/",) or ".." in path.parts or "\0" in str(path):
         raise FolderError(f"{name} does not name a folder from / on")
     if path in SYSTEM or any(path.is_relative_to(tree) for tree in SYSTEM_TREES):
         raise FolderError(f"{name} is a folder of the system")

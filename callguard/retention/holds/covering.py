@@ -1,7 +1,8 @@
 """Holds: what may not be erased although its time has come, as SQL.
 
 Each of tenant, subject, call and period that a hold names must match; what it does not name is any.
-A subject is held in every row that names it, or that belongs to a call which names it. A period
+A subject is held in every row that names it, or that belongs to a call which names it; in a call
+record of nobody by the last digits of its numbers, however they are written. A period
 holds the rows whose own instant lies in it, and those that last into it. What is in a sealed
 archive nobody can tell: every hold on its tenant keeps it.
 """
@@ -9,7 +10,21 @@ archive nobody can tell: every hold on its tenant keeps it.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, and_, exists, func, or_, select, true
+from sqlalchemy import (
+    Connection,
+    Row,
+    Table,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from callguard.storage.schema import (
@@ -57,6 +72,11 @@ _INSTANTS: Final[dict[Table, tuple[ColumnElement[Any], ColumnElement[Any]]]] = {
 """First and last instant of a row; what is not here lies in every period."""
 
 
+TAIL: Final = 7
+"""Digits at the end of a number by which one is known in a call record of which nobody knows whom
+it is about."""
+
+
 def any_hold(connection: Connection) -> bool:
     """Whether any hold stands."""
     stands = select(holds.c.id).where(holds.c.released_at.is_(None)).limit(1)
@@ -85,6 +105,13 @@ def is_held(table: Table) -> ColumnElement[bool]:
         rest = and_(named.call_id.is_(None), rest)
     if "subject" in own:
         ways.append(_hold(table, named.subject == own.subject, rest))
+    if table is call_records:
+        ways.append(_hold(table, _is_dialled(named.subject), rest))
+        # Not asked hold by hold but where one ends alike.
+        ends = select(_tail(some.c.subject)).where(some.c.released_at.is_(None))
+        alike = or_(*(one.in_(ends.where(some.c.subject.is_not(None))) for one in _tails()))
+        nobody = and_(own.subject.is_(None), alike)
+        ways.append(and_(nobody, _hold(table, _ends_alike(named.subject), rest)))
     for other, key in _naming(table):
         joined = select(holds.c.id).join(other, other.c.subject == named.subject)
         of_call = joined.where(key == call, named.released_at.is_(None), rest)
@@ -109,6 +136,28 @@ def holds_on(connection: Connection, recording_id: str) -> list[str]:
     return list(found)
 
 
+def first_on_keys(connection: Connection, tenant: str) -> str | None:
+    """The oldest hold for which the keys of a tenant must stay, if there is one: one that names
+    the tenant, or no tenant and a period or nothing, or else the subject or call of a recording of
+    the tenant's. One that is about others is none."""
+    named, own = holds.c, recordings.c
+    stands, of_none = named.released_at.is_(None), named.tenant_id.is_(None)
+    wide = and_(of_none, named.subject.is_(None), named.call_id.is_(None))
+    its = [select(named.id).where(stands, or_(named.tenant_id == tenant, wide))]
+    with_its = holds.join(recordings, own.tenant_id == tenant)
+    on_call = (named.subject.is_(None), named.call_id == own.call_id)
+    its.append(select(named.id).select_from(with_its).where(stands, of_none, *on_call))
+    rest = and_(_is_any(named.call_id, own.call_id), _in_period(recordings, named))
+    for other, key in _naming(recordings):
+        named_there = with_its.join(
+            other, and_(key == own.call_id, other.c.subject == named.subject)
+        )
+        its.append(select(named.id).select_from(named_there).where(stands, of_none, rest))
+    oldest = select(named.id).where(named.id.in_(union_all(*its))).order_by(named.at, named.id)
+    found: str | None = connection.execute(oldest.limit(1)).scalar()
+    return found
+
+
 def standing(connection: Connection) -> list[Row[Any]]:
     """The holds that stand, the oldest first."""
     wanted = select(holds).where(holds.c.released_at.is_(None)).order_by(holds.c.at, holds.c.id)
@@ -129,6 +178,9 @@ def _covers(table: Table, hold: Any) -> ColumnElement[bool]:
     whose: list[ColumnElement[bool]] = []
     if "subject" in own:
         whose.append(own.subject == hold.subject)
+    if table is call_records and hold.subject is not None:
+        whose.append(_is_dialled(hold.subject))
+        whose.append(and_(own.subject.is_(None), _ends_alike(hold.subject)))
     for other, key in _naming(table):
         names = select(other.c.subject).where(key == call, other.c.subject == hold.subject)
         whose.append(exists(names.correlate(table, holds)))
@@ -159,6 +211,36 @@ def _before_end(table: Table, hold: Any) -> ColumnElement[bool]:
         return true()
     began: ColumnElement[bool] = _INSTANTS[table][0] < hold.to_at
     return began
+
+
+def _is_dialled(subject: Value) -> ColumnElement[bool]:
+    """Whether a call record has this number, as it is known, as one that called or was called."""
+    number = subject if isinstance(subject, ColumnElement) else literal(subject)
+    return number.in_([call_records.c.caller, call_records.c.called])
+
+
+def _ends_alike(subject: Value) -> ColumnElement[bool]:
+    """Whether a call record that is about nobody, which is one without a verdict, has a number that
+    may be this one, written in any way."""
+    number = subject if isinstance(subject, ColumnElement) else literal(subject)
+    return and_(number.startswith("+"), or_(*(_tail(number) == one for one in _tails())))
+
+
+def _tails() -> list[ColumnElement[str]]:
+    return [_tail(_digits(one)) for one in (call_records.c.caller, call_records.c.called)]
+
+
+def _tail(digits: ColumnElement[str]) -> ColumnElement[str]:
+    """None of fewer digits: an extension would be at the end of every other number."""
+    long = func.length(digits)
+    return case((long >= TAIL, func.substr(digits, long - TAIL + 1)), else_=null())
+
+
+def _digits(number: ColumnElement[str]) -> ColumnElement[str]:
+    """A number without what people put between its digits."""
+    for between in "+ -.()":
+        number = func.replace(number, between, "")
+    return number
 
 
 def _matches(value: Value, condition: Any) -> ColumnElement[bool]:

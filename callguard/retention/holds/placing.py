@@ -82,8 +82,8 @@ class Placed:
 
 
 def add(connection: Connection, new: NewHold, at: datetime) -> Placed:
-    """Places a hold, in a writing transaction; the same one again changes nothing. Raises
-    HoldError."""
+    """Places a hold, in a writing transaction; the same one again only puts its review off, where
+    it names a later one. Raises HoldError."""
     if (fault := _fault(new, at) or _unknown(connection, new)) is not None:
         raise HoldError(fault)
     values = {
@@ -95,9 +95,10 @@ def add(connection: Connection, new: NewHold, at: datetime) -> Placed:
         "to_at": new.to_at,
     }
     same = [holds.c[name].is_not_distinct_from(value) for name, value in values.items()]
-    known = select(holds.c.id).where(holds.c.released_at.is_(None), *same).limit(1)
-    if (found := connection.execute(known).scalar()) is not None:
-        return Placed(found, already=True)
+    known = select(holds).where(holds.c.released_at.is_(None), *same).order_by(holds.c.at).limit(1)
+    if (found := connection.execute(known).one_or_none()) is not None:
+        _review(connection, found, new, at)
+        return Placed(found.id, already=True)
     hold_id = str(uuid7(at))
     told = {"reason": new.reason.strip(), "author": new.author, "review_at": new.review_at}
     connection.execute(insert(holds).values(id=hold_id, at=at, **values, **told))
@@ -111,6 +112,15 @@ def add(connection: Connection, new: NewHold, at: datetime) -> Placed:
     }
     append(connection, Entry(at, new.author, "hold.add", f"hold:{hold_id}", new.tenant, details))
     return Placed(hold_id, already=False)
+
+
+def _review(connection: Connection, row: Row[Any], new: NewHold, at: datetime) -> None:
+    """Somebody looked at it, and it is needed until a later day."""
+    if row.review_at is not None and row.review_at >= new.review_at:
+        return
+    connection.execute(update(holds).where(holds.c.id == row.id).values(review_at=new.review_at))
+    details = {"case": row.case_id, "review": new.review_at.isoformat()}
+    append(connection, Entry(at, new.author, "hold.review", f"hold:{row.id}", new.tenant, details))
 
 
 def of_case(connection: Connection, case_id: str) -> list[str]:

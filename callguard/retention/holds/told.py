@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, case, func, select
 
-from callguard.retention.holds.covering import standing
+from callguard.storage.schema import holds
 
 SHOWN: Final = 20
 """Most holds that the page names."""
@@ -40,13 +40,16 @@ class StandingHolds:
 
 def read_standing(connection: Connection, now: datetime) -> StandingHolds:
     """Cheap enough to be asked every second."""
-    rows = standing(connection)
-    rows.sort(key=lambda row: (row.review_at is None, row.review_at or now))
+    stands, late = holds.c.released_at.is_(None), holds.c.review_at <= now
+    counted = select(func.count(), func.count(case((late, 1)))).where(stands)
+    total, overdue = connection.execute(counted).one()
+    soonest = (holds.c.review_at.is_(None), holds.c.review_at, holds.c.at, holds.c.id)
+    rows = connection.execute(select(holds).where(stands).order_by(*soonest).limit(SHOWN))
     first = tuple(
         HoldInShort(row.case_id or row.id, row.tenant_id or "", row.review_at, is_overdue(row, now))
-        for row in rows[:SHOWN]
+        for row in rows
     )
-    return StandingHolds(len(rows), sum(is_overdue(row, now) for row in rows), first)
+    return StandingHolds(total, overdue, first)
 
 
 def as_told(row: Any, now: datetime) -> dict[str, object]:

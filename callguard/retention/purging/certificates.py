@@ -1,8 +1,9 @@
 """Certificates of purges: how many rows of each class went, and digests of which, not the data.
 
 A certificate is written on in every transaction that takes something, so that one which was cut
-short says what went until then. The digest of a class is a chain: of each transaction the SHA-256
-of the digest before it and of the sorted ids of what it took, one a line.
+short says what went until then; the next purge enters it in the audit log. The digest of a class is
+the SHA-256 of the ids in the order in which they went, each with a line feed: whoever has the list,
+from a backup, computes it again.
 """
 
 import hashlib
@@ -16,13 +17,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from callguard.audit.log import Entry, append
 from callguard.storage.schema import purges
 
-BEGINNING = "0" * 64
-"""What stands before the first digest of a class."""
-
-
-def chained(before: str, ids: Iterable[str]) -> str:
-    """The digest of a class after so many more ids."""
-    return hashlib.sha256("\n".join([before, *sorted(ids)]).encode()).hexdigest()
+TAKEN_UP = "taken_up_by"
+"""Which purge found a certificate without an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +28,27 @@ class Tally:
     further rooms took, by room and class: those certify it themselves."""
 
     counts: Mapping[str, int]
-    digests: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     holds: frozenset[str] = frozenset()
     anonymised: int = 0
     rooms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    hashes: "Mapping[str, hashlib._Hash]" = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of each class that something went of."""
+        return {name: one.hexdigest() for name, one in self.hashes.items()}
 
     def taken(self, name: str, ids: Collection[str], *, anonymised: int = 0) -> "Tally":
-        """With these gone."""
+        """With these gone, in this order."""
         if not ids:
             return self
-        digest = chained(self.digests.get(name, BEGINNING), ids)
+        grown = self.hashes[name].copy() if name in self.hashes else hashlib.sha256()
+        grown.update("".join(f"{one}\n" for one in ids).encode())
         return replace(
             self,
             counts={**self.counts, name: self.counts.get(name, 0) + len(ids)},
-            digests={**self.digests, name: digest},
+            hashes={**self.hashes, name: grown},
             anonymised=self.anonymised + anonymised,
         )
 
@@ -64,7 +66,7 @@ class Tally:
     def as_json(self) -> dict[str, object]:
         return {
             "counts": dict(self.counts),
-            "digests": dict(self.digests),
+            "digests": self.digests,
             "held": dict(self.held),
             "holds": sorted(self.holds),
             "anonymised": self.anonymised,
@@ -112,9 +114,24 @@ def open_certificate(
     connection.execute(insert(purges).values(row))
 
 
-def note(connection: Connection, purge_id: str, actor: str, tally: Tally) -> None:
+def take_up(connection: Connection, by: str, at: datetime, actor: str) -> None:
+    """Enters in the audit log, once each, the certificates of purges that were cut short."""
+    cut_short = (purges.c.kind == "purge") & purges.c.finished_at.is_(None)
+    rows = connection.execute(select(purges.c.id, purges.c.certificate).where(cut_short)).all()
+    for row in rows:
+        if TAKEN_UP in row.certificate:
+            continue
+        written = {**row.certificate, TAKEN_UP: by}
+        own = purges.c.id == row.id
+        connection.execute(update(purges).where(own).values(certificate=written))
+        append(connection, Entry(at, actor, "purge.cut_short", f"purge:{row.id}", None, written))
+
+
+def note(
+    connection: Connection, purge_id: str, actor: str, tally: Tally, clock: Mapping[str, object]
+) -> None:
     """In the transaction that takes it: what has gone so far."""
-    so_far = {"id": purge_id, "actor": actor, **tally.as_json()}
+    so_far = {"id": purge_id, "actor": actor, **tally.as_json(), "clock": dict(clock)}
     connection.execute(update(purges).where(purges.c.id == purge_id).values(certificate=so_far))
 
 

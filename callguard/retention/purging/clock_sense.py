@@ -6,7 +6,7 @@ purges until the time has caught up, or a person has said that the clock is righ
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -25,6 +25,9 @@ MARK_S = 60.0
 """How old the mark of the latest time may be before it is moved."""
 
 MAX_GAP_DAYS = 35
+
+MADE = datetime(2026, 1, 1, tzinfo=UTC)
+"""Before that there was no callguard: a machine without a battery begins in 1970."""
 
 
 class ClockError(RuntimeError):
@@ -53,7 +56,7 @@ def judge(now: Reading, seen: Seen, last: Reading | None, max_gap: timedelta) ->
     """Why the clock is not believed; None where it is. ``last`` is the last reading of this process
     that was."""
     if seen.latest is None:
-        return None
+        return None if now.wall >= MADE else f"the clock says {_text(now.wall)}"
     behind = (seen.latest - now.wall).total_seconds()
     if behind > BACK_S:
         return f"the clock says {_text(now.wall)}, and it was {_text(seen.latest)} before"
@@ -94,9 +97,16 @@ class ClockSense:
         if fault is None:
             self._last = now
             _mark(connection, row, seen, now.wall)
-        elif row is None or row.fault is None:
+        elif seen.latest is not None and (seen.fault is None or fault != seen.fault):
+            # Also where another stands: that one may end, and this must outlive a new start.
             _keep_fault(connection, row, seen, fault, now.wall)
         return fault
+
+    def believed(self) -> datetime:
+        """The reading that was believed last. Raises ClockError where none is."""
+        if self._last is None:
+            raise ClockError(refusal("the clock is not believed"))
+        return self._last.wall
 
     def require(self, connection: Connection) -> None:
         """The same within a transaction that would erase. Raises ClockError; the next look keeps
@@ -113,6 +123,8 @@ class ClockSense:
 
 def refusal(fault: str) -> str:
     """The fault, and what can be done."""
+    if fault.endswith("callguard reopen"):  # the clock is not in doubt: a restore waits
+        return f"nothing is purged: {fault}"
     return f"nothing is purged: {fault}; if the clock is right, callguard purge --confirm-clock"
 
 
@@ -137,7 +149,7 @@ def _seen(connection: Connection, row: Row[Any] | None) -> Seen:
         select(calls.c.decided_at).order_by(calls.c.id.desc()).limit(1),
     )
     found = [at for one in newest if (at := connection.execute(one).scalar()) is not None]
-    return Seen(max(found, default=None))
+    return Seen(max((at for at in found if at >= MADE), default=None))
 
 
 def _mark(connection: Connection, row: Row[Any] | None, seen: Seen, now: datetime) -> None:

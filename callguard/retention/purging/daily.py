@@ -73,8 +73,8 @@ class DailyPurge:
     async def run(self) -> None:
         """Purges for ever."""
         try:
-            await finish_erasures(self._write, self._store, self._clock)
             await self._catch_up()
+            await finish_erasures(self._write, self._store, self._clock)
         except Exception as error:
             self._failed(error)
         while True:

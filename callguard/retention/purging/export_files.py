@@ -37,21 +37,30 @@ def begin(
     return tally, step.place
 
 
-def begun(connection: Connection, limit: int) -> list[tuple[str, str | None]]:
-    """Ids and files of those that were marked."""
-    found = select(exports.c.id, exports.c.file).where(exports.c.state == ERASING).limit(limit)
-    return [(row.id, row.file) for row in connection.execute(found)]
+def begun(connection: Connection, behind: str, limit: int) -> list[tuple[str, str | None]]:
+    """Ids and files of the next that were marked, by id."""
+    marked = select(exports.c.id, exports.c.file).where(exports.c.state == ERASING)
+    some = marked.where(exports.c.id > behind).order_by(exports.c.id).limit(limit)
+    return [(row.id, row.file) for row in connection.execute(some)]
 
 
-def remove(folder: Path, files: Sequence[str | None]) -> None:
-    """Removes the files, by their names in the folder; a name leads nowhere else. Raises
-    OSError."""
-    for file in files:
-        if file and (name := Path(file).name) not in ("", "..") and "\0" not in name:
-            with suppress(FileNotFoundError):
-                (folder / name).unlink()
+def remove(
+    folder: Path, some: Sequence[tuple[str, str | None]]
+) -> tuple[list[str], OSError | None]:
+    """Removes the files, by their names in the folder; a name leads nowhere else. Whose are gone,
+    and why one of the others is not. Raises OSError where the folder cannot be made durable."""
+    gone, fault = list[str](), None
+    for export, file in some:
+        try:
+            if file and (name := Path(file).name) not in ("", "..") and "\0" not in name:
+                with suppress(FileNotFoundError):
+                    (folder / name).unlink()
+            gone.append(export)
+        except OSError as error:
+            fault = error
     if folder.is_dir():
         sync_folder(folder)
+    return gone, fault
 
 
 def end(connection: Connection, ids: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from callguard.clock import Clock
 from callguard.ids import uuid7
 from callguard.recording.erasure import Write, erase_for_good
-from callguard.recording.store.objects import ObjectStore
+from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.retention.erasures.ledger import Erasure, ErasureLedger
 from callguard.retention.purging import audit_prefix, certificates, export_files, leader
 from callguard.retention.purging import pace as pace_module
@@ -67,6 +67,12 @@ log = structlog.get_logger(__name__)
 LOOK_S = 1.0
 """How often a purge looks at the clock."""
 
+KEEP_S = leader.LEASE_S / 3
+"""How often it renews its lease while a step waits for a store or a folder."""
+
+ROOM_S = 4 * 3600.0
+"""How long one further room may take: a disk that hangs keeps none of the others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
@@ -93,36 +99,45 @@ async def purge(
     """Takes all that had expired when it was called.
 
     Raises BusyError where somebody else purges and ClockError where the clock is not believed, and
-    then nothing went; LedgerError, ObjectStoreError or what ``write`` raises, and then the rest is
-    taken by the next one. A further room that fails is named in the certificate.
+    then nothing went; LedgerError or what ``write`` raises, and then the rest is taken by the next
+    one; ObjectStoreError after all the others had their turn. A further room that fails, and an
+    export whose file does not go, is named in the certificate.
     """
     around = around or Surroundings()
     if around.sense is not None and (fault := await write(around.sense.look)):
         raise ClockError(refusal(fault))
-    now = clock.now()
+    # What is due is told by the very reading that was judged: the clock may jump right behind it.
+    now = around.sense.believed() if around.sense is not None else clock.now()
     purge_id = str(uuid7(now))
     facts = around.sense.facts() if around.sense else {}
 
     def begin(connection: Connection) -> tuple[Lease, int]:
         lease = leader.take(connection, leader.PURGE, leader.who(actor), now)
+        certificates.take_up(connection, purge_id, now, actor)
         open_certificate(connection, purge_id, now, actor, facts)
         return lease, unfinished(connection)
 
     lease, resumed = await write(begin)
-    run = _Run(write, clock, around, purge_id, actor, now, lease)
+    run = _Run(write, clock, around, purge_id, actor, now, lease, facts)
+    renewal = asyncio.create_task(run.keep_lease())
     try:
         for name in SEALED:
             await run.take_sealed(ledger, name)
         for name in ROWS:
             await run.take_all(name, partial(take_rows, name=name, now=now))
         await run.take_exports()
-        await finish_erasures(run.fenced, store, clock, around.way)
-        faults = await run.take_further()
+        stuck = await run.take_payloads(store)
+        await run.take_further()
         await run.take_audit()
-        return await run.certify(resumed, facts, faults)
+        if stuck is not None:
+            raise stuck
+        return await run.certify(resumed)
     except Exception:
         await run.give_up()
         raise
+    finally:
+        renewal.cancel()
+        await asyncio.gather(renewal, return_exceptions=True)
 
 
 Place = tuple[Any, ...] | None
@@ -141,6 +156,7 @@ class _Run:
         actor: str,
         now: datetime,
         lease: Lease,
+        facts: Mapping[str, object],
     ) -> None:
         self._write = write
         self._clock = clock
@@ -149,6 +165,8 @@ class _Run:
         self._actor = actor
         self._now = now
         self._lease = lease
+        self._facts = facts
+        self._faults = dict[str, str]()
         self._looked = clock.monotonic()
         self._took = self._worked = 0.0
         self.tally = Tally(dict.fromkeys(TABLES, 0))
@@ -168,6 +186,15 @@ class _Run:
         self._took = max(self._took, took)
         self._worked += took
         return result
+
+    async def keep_lease(self) -> None:
+        """For as long as a step waits for a store or a folder, nobody else takes over."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            try:
+                await self.fenced(lambda _: None)
+            except Exception as error:  # the next transaction of the purge raises it itself
+                log.warning("purge_lease_not_renewed", reason=type(error).__name__)
 
     async def take_all(
         self, name: str, step: Callable[..., tuple[Tally, Place]], place: Place = None
@@ -195,14 +222,18 @@ class _Run:
         pace, table = Pace(), SEALED[name]
         place: Place = None
         chosen = taken = self.tally
+        asked_at = self._clock.monotonic()
 
         def choose(connection: Connection) -> list[Erasure]:
-            nonlocal place, chosen, taken
+            nonlocal place, chosen, taken, asked_at
+            asked_at = self._clock.monotonic()
             limit = min(pace.rows, pace_module.MOST)
             step = next_rows(connection, table, self._now, before, limit, table.c.id)
             chosen = kept_by_holds(connection, table, name, step, self.tally)
             taken, place = chosen, step.place
-            return erasures_of(connection, name, [row.id for row in step.rows], self._now)
+            ids = [row.id for row in step.rows]
+            found = {one.object_id: one for one in erasures_of(connection, name, ids, self._now)}
+            return [found[one] for one in ids if one in found]
 
         def then(connection: Connection, new: Sequence[Erasure]) -> None:
             nonlocal taken
@@ -211,9 +242,13 @@ class _Run:
                 taken = taken.taken(one, [e.object_id for e in new if e.data_class == one])
             self._note(connection, taken)
 
+        def still() -> None:
+            if self._clock.monotonic() - asked_at > leader.LEASE_S:
+                raise BusyError("this purge was away for so long that a hold may have been placed")
+
         while True:
             before = place
-            await erase_for_good(self.fenced, ledger, choose, then)
+            await erase_for_good(self.fenced, ledger, choose, then, still)
             self.tally = taken
             if place is None:
                 return
@@ -225,24 +260,42 @@ class _Run:
         if folder is None:
             return
         await self.take_all(export_files.EXPORT, partial(export_files.begin, now=self._now))
-        while begun := await self.fenced(partial(export_files.begun, limit=pace_module.MOST)):
-            await asyncio.to_thread(export_files.remove, folder, [file for _, file in begun])
-            await self.fenced(partial(export_files.end, ids=[one for one, _ in begun]))
-
-    async def take_further(self) -> dict[str, str]:
-        """What the other rooms have; which of them failed, and why."""
-        faults = {}
-        for room in self._around.further:
+        behind = ""
+        while begun := await self.fenced(
+            partial(export_files.begun, behind=behind, limit=pace_module.MOST)
+        ):
+            behind = begun[-1][0]
             try:
-                counts = await room.take(self._now)
+                gone, fault = await asyncio.to_thread(export_files.remove, folder, begun)
+            except OSError as error:
+                gone, fault = [], error
+            if fault is not None:
+                self._failed(export_files.EXPORT, str(fault))
+            if gone:
+                await self.fenced(partial(export_files.end, ids=gone))
+
+    async def take_payloads(self, store: ObjectStore) -> Exception | None:
+        """What lies in the store of all that was begun to be erased; why it stays there."""
+        try:
+            await finish_erasures(self.fenced, store, self._clock, self._around.way)
+        except (ObjectStoreError, OSError) as error:  # the others go on; nobody can open it
+            return error
+        return None
+
+    async def take_further(self) -> None:
+        """What the other rooms have."""
+        for room in self._around.further:
+            limit = asyncio.timeout(ROOM_S)
+            try:
+                async with limit:
+                    counts = await room.take(self._now)
             except Exception as error:  # whatever its means raise: the others go on
-                faults[room.name] = str(error) or type(error).__name__
-                log.error("purge_room_failed", room=room.name, reason=faults[room.name])
+                late = f"not done within {ROOM_S / 3600:g} hours" if limit.expired() else ""
+                self._failed(room.name, late or str(error) or type(error).__name__)
                 continue
             tally = self.tally.elsewhere(room.name, counts)
             await self.fenced(partial(self._note, tally=tally))
             self.tally = tally
-        return faults
 
     async def take_audit(self) -> None:
         """The oldest entries of the audit log, where they go at all."""
@@ -252,9 +305,7 @@ class _Run:
             )
             await self.take_all(audit_prefix.AUDIT, step)
 
-    async def certify(
-        self, resumed: int, clock: Mapping[str, object], faults: Mapping[str, str]
-    ) -> Certificate:
+    async def certify(self, resumed: int) -> Certificate:
         made = Certificate(
             self._id,
             self._now,
@@ -262,8 +313,8 @@ class _Run:
             self._actor,
             self.tally,
             resumed,
-            clock,
-            faults,
+            self._facts,
+            self._faults,
         )
 
         def end(connection: Connection) -> None:
@@ -285,7 +336,11 @@ class _Run:
 
     def _note(self, connection: Connection, tally: Tally) -> None:
         if tally is not self.tally:
-            certificates.note(connection, self._id, self._actor, tally)
+            certificates.note(connection, self._id, self._actor, tally, self._facts)
+
+    def _failed(self, name: str, reason: str) -> None:
+        self._faults[name] = reason
+        log.error("purge_room_failed", room=name, reason=reason)
 
     async def _rested(self, pace: Pace) -> Pace:
         took, worked = self._took, self._worked

@@ -1,9 +1,10 @@
 """Counts in place of call records, for a tenant that wants statistics and nothing else of a call.
 
 What is kept must lead nobody back to a call. Each time records go, those of one tenant and day are
-put into groups by direction, purpose, campaign and disposition. A group of fewer than ``SMALLEST``
-loses first its campaign, then its purpose, and then all that is said of it but that there were so
-many calls. Billed time is a sum over such a group, in whole minutes, and of the last kind there is
+put into groups by direction, purpose, campaign and disposition. A group with fewer than
+``SMALLEST`` people (however often one of them was called; all that are not known are one) loses
+first its campaign, then its purpose, and then all that is said of it but that there were so many
+calls. Billed time is a sum over such a group, in whole minutes, and of the last kind there is
 none. Because the limit holds for what is added each time and not only for the sum, who compares two
 copies of the database learns no more than from one.
 """
@@ -21,11 +22,11 @@ from sqlalchemy.dialects.sqlite import insert
 from callguard.storage.schema import call_records, call_statistics, tenant_retention, tenants
 
 SMALLEST = 5
-"""Calls that a group must have, so that no one of them can be told from the others."""
+"""People whose calls a group must have, so that no one of them can be told from the others."""
 
 LONGEST_NAME = 128
-_NUMBER = re.compile(r"(?:\d[ ()./-]*){5,}")
-"""A campaign that is named after a telephone number says whom it was about."""
+_ADDRESS = re.compile(r"(?:\d[ ()./-]*){5,}|@")
+"""A campaign that is named after a telephone number or a mail address says whom it was about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class CallFacts:
 
     cell: Cell
     billed_s: int
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +64,28 @@ def grouped(calls: Iterable[CallFacts]) -> dict[Cell, Count]:
     found: dict[Cell, Count] = {}
     rest = list(calls)
     for coarser in (_named, _without_campaign, _without_purpose):
-        groups: dict[Cell, list[int]] = defaultdict(list)
+        groups: dict[Cell, list[CallFacts]] = defaultdict(list)
         for call in rest:
-            groups[coarser(call.cell)].append(call.billed_s)
+            groups[coarser(call.cell)].append(call)
         if coarser is _named:  # those without a campaign wait, to take in the small ones
-            groups = {cell: billed for cell, billed in groups.items() if cell.campaign}
-        large = {cell: billed for cell, billed in groups.items() if len(billed) >= SMALLEST}
-        for cell, billed in large.items():
+            groups = {cell: some for cell, some in groups.items() if cell.campaign}
+        large = {cell: some for cell, some in groups.items() if _is_large(some)}
+        for cell, some in large.items():
             before = found.get(cell, Count(0, 0))
-            minutes = round(sum(billed) / 60)
-            found[cell] = Count(before.calls + len(billed), before.billed_s + 60 * minutes)
+            minutes = round(sum(call.billed_s for call in some) / 60)
+            found[cell] = Count(before.calls + len(some), before.billed_s + 60 * minutes)
         rest = [call for call in rest if coarser(call.cell) not in large]
     for cell, number in Counter(Cell(call.cell.tenant, call.cell.day) for call in rest).items():
         found[cell] = Count(number, 0)
     return found
 
 
+def _is_large(some: Collection[CallFacts]) -> bool:
+    return len({call.subject for call in some}) >= SMALLEST
+
+
 def _named(cell: Cell) -> Cell:
-    tells = len(cell.campaign) > LONGEST_NAME or _NUMBER.search(cell.campaign)
+    tells = len(cell.campaign) > LONGEST_NAME or _ADDRESS.search(cell.campaign)
     return _without_campaign(cell) if tells else cell
 
 
@@ -122,6 +128,7 @@ def count(connection: Connection, ids: Collection[int], of: Mapping[str, tzinfo]
             own.campaign,
             own.disposition,
             own.billed_s,
+            own.subject,
         ).where(own.id.in_(ids), own.tenant_id.in_(of))
     ).all()
     calls = [
@@ -135,6 +142,7 @@ def count(connection: Connection, ids: Collection[int], of: Mapping[str, tzinfo]
                 row.disposition,
             ),
             row.billed_s,
+            row.subject or "",
         )
         for row in rows
     ]

@@ -1,5 +1,6 @@
 """Which rows of a tenant are about one subject, and what keeps some of them: a hold or a law."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +32,11 @@ AT_ONCE = 500
 """Ids that one statement names."""
 
 TAIL = 6
-"""Digits at the end of a number by which records are looked for that may write it in any way."""
+"""Digits at the end of a number by which records are looked for that write it in any way."""
+WRITTEN = ("caller", "called", "channel", "peer_channel", "routed_to", "userfield")
+"""Where a call record may name a number, perhaps within other text: ``Local/0207…@transfer``."""
+
+_NUMBER = re.compile(r"\+?[0-9][0-9 ().-]{4,}[0-9]", re.ASCII)
 
 OF_CALL: Mapping[str, tuple[Table, ColumnElement[Any]]] = {
     "verdict": (calls, calls.c.id),
@@ -205,11 +210,7 @@ def _calls_of(connection: Connection, tenant: Tenant, subject: str) -> set[str]:
     for table in (consents, attempts, call_records):
         key = table.c.call_id
         nobody_else = [
-            ~exists(
-                select(other.c.call_id).where(
-                    other.c.call_id == key, other.c.subject.is_not(None), other.c.subject != subject
-                )
-            )
+            ~exists(select(other.c.id).where(other.c.call_id == key, other.c.subject != subject))
             for other in (consents.alias(), call_records.alias())
         ]
         alone = ~exists(select(calls.c.id).where(calls.c.id == key))
@@ -228,12 +229,10 @@ def _records_of(
     table, seen = call_records, set[int]()
     named = [table.c.subject == subject]
     if len(tail := subject[-TAIL:]) == TAIL and tail.isdecimal():
-        named += [_digits(one).endswith(tail) for one in (table.c.caller, table.c.called)]
+        named += [_digits(table.c[one]).contains(tail) for one in WRITTEN]
     wanted = select(table).where(table.c.tenant_id == tenant.id, or_(*named))
-    region = tenant.settings.home_region
     for row in connection.execute(wanted):
-        keys = {row.subject, *(parse_number(one, region).key for one in (row.caller, row.called))}
-        if subject in keys and row.call_id not in own:
+        if row.call_id not in own and subject in _named(row, tenant.settings.home_region):
             seen.add(row.id)
             yield row
     linked = table.alias()
@@ -252,6 +251,14 @@ def _records_of(
             if row.id not in seen:
                 seen.add(row.id)
                 yield row
+
+
+def _named(row: Row[Any], region: str) -> set[str | None]:
+    """Whom a record names: its subject, and the keys of the numbers that stand in its texts."""
+    told = row._asdict()
+    texts = [told[one] or "" for one in WRITTEN]
+    texts += [one for text in texts for one in _NUMBER.findall(text)]
+    return {row.subject, *(parse_number(text, region).key for text in texts)}
 
 
 def _digits(number: ColumnElement[str]) -> ColumnElement[str]:

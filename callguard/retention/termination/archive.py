@@ -45,18 +45,18 @@ class ArchiveError(LookupError):
 @dataclass(frozen=True, slots=True)
 class Sort:
     """What one archive holds: records of a class that one basis keeps, cut down to the same
-    fields, and whose times end in the same month. So none of them stays a month longer than it
+    fields, and whose times end on the same day. So none of them stays a day longer than it
     must."""
 
     data_class: str
     basis: str
     fields: tuple[str, ...]
-    month: tuple[int, int]
+    day: date
 
     @classmethod
     def of(cls, data_class: str, what: Fate) -> "Sort":
         assert what.until is not None
-        return cls(data_class, what.basis, what.fields, (what.until.year, what.until.month))
+        return cls(data_class, what.basis, what.fields, what.until.date())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,9 @@ def enter(connection: Connection, archive: str, state: str) -> None:
 
 
 def whole(connection: Connection) -> list[Row[Any]]:
-    """All that are sealed."""
-    return list(connection.execute(select(archives).where(archives.c.state == "sealed")))
+    """All that are sealed, and can be opened."""
+    openable = (archives.c.state == "sealed") & archives.c.header.is_not(None)
+    return list(connection.execute(select(archives).where(openable)))
 
 
 def set_header(connection: Connection, row: Row[Any], header: bytes) -> None:

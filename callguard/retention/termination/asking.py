@@ -133,11 +133,12 @@ def confirm(connection: Connection, tenant: str, *, at: datetime, actor: str) ->
 
 
 def latest(connection: Connection, tenant: str) -> Termination | None:
-    """The tenant's last termination."""
+    """The tenant's last termination. Of all there is at most one that was not withdrawn, and that
+    is the last one, whatever the clock was when it was asked for."""
     row = connection.execute(
         select(terminations)
         .where(terminations.c.tenant_id == tenant)
-        .order_by(terminations.c.id.desc())
+        .order_by(terminations.c.state == "withdrawn", terminations.c.id.desc())
         .limit(1)
     ).one_or_none()
     return None if row is None else _of(row)

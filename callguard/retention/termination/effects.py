@@ -16,7 +16,15 @@ from callguard.retention.termination.certificate import KIND
 from callguard.retention.termination.package import Order, Package
 from callguard.retention.termination.plan import Promise
 from callguard.retention.termination.sources import TABLES
-from callguard.storage.schema import erasures, exports, holds, purges, recordings, tenant_keys
+from callguard.storage.schema import (
+    erasures,
+    exports,
+    holds,
+    opt_outs,
+    purges,
+    recordings,
+    tenant_keys,
+)
 from callguard.tenants.tenant import TenantError
 
 LOOK = timedelta(hours=20)
@@ -120,22 +128,48 @@ def packed(
     append(connection, Entry(at, "callguard", "tenant.returned", target, one.tenant, details))
 
 
+def is_kept(connection: Connection, export: str) -> bool:
+    """Whether a hold keeps a package."""
+    held = select(exports.c.id).where(exports.c.id == export, is_held(exports))
+    return connection.execute(held).first() is not None
+
+
 def dropped(connection: Connection, one: Termination, export: str, at: datetime) -> None:
     connection.execute(delete(exports).where(exports.c.id == export))
     target = f"export:{export}"
     append(connection, Entry(at, "callguard", "export.remove", target, one.tenant, {}))
 
 
-def passed(
-    connection: Connection, one: Termination, found: Mapping[str, int], at: datetime
-) -> None:
-    """These classes were gone through: every record of them has its date. How many records were
-    found is counted the first time."""
-    for name, number in found.items():
+def there(connection: Connection, one: Termination, at: datetime) -> dict[str, int]:
+    """How many records there are of each class that nobody is kept from; its package is none."""
+    numbers = {}
+    for name, table in TABLES.items():
+        query = select(func.count()).select_from(table).where(table.c.tenant_id == one.tenant)
+        if "expires_at" in table.c:
+            query = query.where(table.c.expires_at.is_(None) | (table.c.expires_at > at))
+        if table is opt_outs:
+            query = query.where(opt_outs.c.subject != "")
+        if table is exports:
+            query = query.where(exports.c.id != str(one.steps.get("export")))
+        numbers[name] = connection.execute(query).scalar_one()
+    return numbers
+
+
+def found(connection: Connection, one: Termination, there: Mapping[str, int]) -> None:
+    """Enters what there was before anything went; once."""
+    now = reread(connection, one.id)
+    if "counted" in now.steps:
+        return
+    for name, number in there.items():
         if number:
             counted(connection, one, name, found=number)
+    note(connection, one, now.state, counted=True)
+
+
+def passed(connection: Connection, one: Termination, names: Sequence[str], at: datetime) -> None:
+    """These classes were gone through: every record of them has its date."""
     steps: Any = reread(connection, one.id).steps
-    so_far = {**steps.get("passed", {}), **dict.fromkeys(found, at.isoformat())}
+    so_far = {**steps.get("passed", {}), **dict.fromkeys(names, at.isoformat())}
     note(connection, one, "waiting", passed=so_far)
 
 

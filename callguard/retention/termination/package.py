@@ -187,9 +187,12 @@ def _fill(
         if lines or not number:
             tar.add(f"{name}/{number + 1:06}.jsonl", lines)
     for values in _rows(reading, recordings, order.tenant, order.at):
-        if values["state"] == "sealed":
+        if values["state"] == "recording":  # it was waited for
+            found.damaged[values["id"]] = "it was never sealed"
+        elif values["state"] == "sealed":
             row = reading(partial(_recording, name=values["id"]))
-            _add_recording(tar, row, order, reading, store, wrapper)
+            if row is not None:  # it was not erased meanwhile
+                _add_recording(tar, row, order, reading, store, wrapper)
     manifest = {
         "format": "callguard-return-package",
         "version": 1,
@@ -230,8 +233,8 @@ def _public(row: RowMapping) -> dict[str, object]:
     return {name: value for name, value in row.items() if name not in _OURS}
 
 
-def _recording(connection: Connection, name: str) -> Row[Any]:
-    return connection.execute(select(recordings).where(recordings.c.id == name)).one()
+def _recording(connection: Connection, name: str) -> Row[Any] | None:
+    return connection.execute(select(recordings).where(recordings.c.id == name)).one_or_none()
 
 
 def _add_recording(

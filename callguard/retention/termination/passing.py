@@ -8,15 +8,17 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
+import structlog
 from sqlalchemy import Connection
 
 from callguard.audit.log import Entry, append
 from callguard.ids import uuid7
+from callguard.recording.age import AgeError
 from callguard.recording.erasure import Write
-from callguard.recording.keys import KeyWrapper
+from callguard.recording.keys import KeyWrapper, UnwrapError
 from callguard.recording.store.objects import ObjectStore
 from callguard.retention.termination import archive as archiving
-from callguard.retention.termination.archive import Sort, line_of
+from callguard.retention.termination.archive import ArchiveError, Sort, line_of
 from callguard.retention.termination.asking import Termination, counted
 from callguard.retention.termination.clearing import AT_ONCE, OPT_OUT, dated, take_opt_outs
 from callguard.retention.termination.plan import Fate, Promise, Tally, fate, floors_of
@@ -28,10 +30,12 @@ from callguard.retention.termination.sources import (
     as_used,
     page,
 )
+from callguard.storage.faults import one_line
 from callguard.tenants.keeping import span_of
 from callguard.tenants.tenant import Tenant
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 class Read(Protocol):
@@ -101,16 +105,15 @@ async def go_through(
     *,
     again: bool = False,
     spare: str = "",
-) -> int:
+) -> None:
     """Gives every record of a class its date, and archives those whose time here is over. What is
     hidden already is left to the purge, and what is held stays. ``again`` is whether it was gone
-    through before, ``spare`` the id of a row with a date of its own. Returns how many were seen.
+    through before, ``spare`` the id of a row with a date of its own.
 
     Raises KeyStoreError, ObjectStoreError and what reading and writing raise; the next time goes
     on.
     """
     name, heaps, after = promise.data_class, dict[Sort, _Heap](), None
-    found = 0
     more = True
     while more:
         rows = await means.read(_page(tenant, name, after))
@@ -124,7 +127,6 @@ async def go_through(
                 continue
             if again and name == "recording" and record.values["known_call"] is None:
                 continue  # its date was set while it was known whose voice it is
-            found += 1
             what = judged(record, tenant, promise, now)
             if what.done == "archive":
                 if what.at <= now and not record.held:
@@ -143,7 +145,6 @@ async def go_through(
             await _seal(means, one, longest, heaps.pop(longest), now)
     for sort, heap in heaps.items():
         await _seal(means, one, sort, heap, now)
-    return found
 
 
 async def resume(means: Means, one: Termination, now: datetime) -> None:
@@ -155,6 +156,19 @@ async def resume(means: Means, one: Termination, now: datetime) -> None:
             continue
         keys = await asyncio.to_thread(archiving.keys_of, row, means.store, means.wrapper)
         await _hide(means, one, row.data_class, keys, row.id, now)
+
+
+async def rewrap(means: Means) -> None:
+    """Archives follow the master key, or the KMS that took its place; one that cannot be opened
+    keeps none of the others from it. Raises KeyStoreError."""
+    for row in await means.read(archiving.whole):
+        try:
+            header = await asyncio.to_thread(archiving.rewrapped, row, means.wrapper)
+        except (AgeError, ArchiveError, UnwrapError) as error:
+            log.error("archive_not_opened", archive=row.id, reason=one_line(error))
+            continue
+        if header is not None:
+            await means.write(partial(archiving.set_header, row=row, header=header))
 
 
 async def _seal(means: Means, one: Termination, sort: Sort, heap: _Heap, now: datetime) -> None:

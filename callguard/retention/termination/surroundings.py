@@ -17,12 +17,14 @@ from callguard.recording.keys import KeyStoreError
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.erasures.ledger import LedgerError
 from callguard.retention.folders.root import FolderError
+from callguard.retention.termination.archive import ArchiveError
 from callguard.storage.journal import NotDurableError
 from callguard.tenants.tenant import TenantError
 
 LOCK = ".terminations.lock"
 FAULTS = (
     AgeError,
+    ArchiveError,
     FolderError,
     KeyStoreError,
     LedgerError,

@@ -1,7 +1,9 @@
 """A tar written from its beginning to its end, as an age file where it is for somebody's key, with
 what a manifest says of each member."""
 
+import errno
 import hashlib
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,12 @@ from callguard.recording.playback.ranges import Ranges
 from callguard.recording.store.objects import ObjectMissing
 
 MANIFEST = "manifest.json"
+
+ROOM = 256 * 1024 * 1024
+"""Bytes that a package leaves free on its disk."""
+
+LOOK = 16 * 1024 * 1024
+"""After so many bytes it is looked at again how much room is left."""
 
 
 class Out(Protocol):
@@ -102,14 +110,22 @@ class Tar:
 
 
 class Digest:
-    """Counts and digests what it passes on."""
+    """Counts and digests what it passes on, for as long as there is room beside it: where a package
+    fills a disk, no verdict is durable."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._sha256 = hashlib.sha256()
+        self._looked = -LOOK
         self.size = 0
 
     def write(self, data: bytes) -> int:
+        """Raises OSError."""
+        if self.size - self._looked >= LOOK:
+            self._looked = self.size
+            disk = os.fstatvfs(self._file.fileno())
+            if disk.f_bavail * disk.f_frsize < ROOM:
+                raise OSError(errno.ENOSPC, "there is too little room for the package")
         self._file.write(data)
         self._sha256.update(data)
         self.size += len(data)

@@ -26,7 +26,6 @@ from callguard.recording.rekeying.destruction import Reach, destroy
 from callguard.recording.store.objects import ObjectStore
 from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.retention.purging.further import Due
-from callguard.retention.termination import archive as archiving
 from callguard.retention.termination import clearing, effects
 from callguard.retention.termination.asking import (
     Termination,
@@ -37,22 +36,25 @@ from callguard.retention.termination.asking import (
 )
 from callguard.retention.termination.certificate import certify, left, package_of
 from callguard.retention.termination.package import Order, build, remove
-from callguard.retention.termination.passing import Means, go_through, resume
+from callguard.retention.termination.passing import Means, go_through, resume, rewrap
 from callguard.retention.termination.plan import Promise, floors_of, promises
+from callguard.retention.termination.returning import (
+    EXPORT,
+    calls_may_run,
+    lies_until,
+    may_clear,
+)
 from callguard.retention.termination.sources import TABLES
 from callguard.retention.termination.surroundings import FAULTS, FILES, Elsewhere, Places, alone
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.tenants.directory import TenantDirectory
-from callguard.tenants.keeping import LONGEST_CALL, span_of, zone_of
 from callguard.tenants.tenant import Tenant, TenantError
 
 log = structlog.get_logger(__name__)
 
 READ_S = 60.0
 """How long a reading in the background may take."""
-
-EXPORT = "export"
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Terminations:
     async def take(self, now: datetime) -> Mapping[str, int]:
         """Carries on with all; how many were finished."""
         done = await self.advance(now, again=True)
-        await self._rewrap()
+        await rewrap(self._means)
         return {"termination": len(done)}
 
     async def advance(
@@ -96,7 +98,10 @@ class Terminations:
         certified. What fails is in ``faults``, by tenant. ``again`` goes through classes that were
         gone through today."""
         done = list[str]()
-        if not await self._ending(now, tenant):
+        waiting = {one.tenant for one in await self._ending(now, tenant)}
+        for name in self.faults.keys() - waiting if tenant is None else ():
+            del self.faults[name]  # another process ended it
+        if not waiting:
             return done
         with alone(self.places.exports) as mine:
             ending = await self._ending(now, tenant) if mine else []
@@ -119,12 +124,9 @@ class Terminations:
             await asyncio.to_thread(self.tidy)
         return done
 
-    async def _rewrap(self) -> None:
-        """Archives follow the master key, or the KMS that took its place."""
-        for row in await self._read(archiving.whole):
-            header = await asyncio.to_thread(archiving.rewrapped, row, self.wrapper)
-            if header is not None:
-                await self.write(partial(archiving.set_header, row=row, header=header))
+    @property
+    def _means(self) -> Means:
+        return Means(self._read, self.write, self.store, self.wrapper)
 
     async def _ending(self, now: datetime, tenant: str | None) -> list[Termination]:
         found = await self._read(under_way)
@@ -139,26 +141,27 @@ class Terminations:
             await self.write(partial(effects.ended, one=one, at=now))
             one = await self._again(one)
         if one.state == "ended":
-            if not await self._returned(one, tenant, now):
+            if not await self._returned(one, tenant, ending, now):
                 return False
             one = await self._again(one)
         await self._drop_package(one, now)
         if one.state == "returned":
-            if not self._may_clear(one, ending, now):
+            if not may_clear(one, ending, now):
                 return False
             await self._cleared(one, now)
             one = await self._again(one)
-        means = Means(self._read, self.write, self.store, self.wrapper)
-        await resume(means, one, now)
-        if not await self._go_through(means, one, tenant, ending, now, again=again):
+        await resume(self._means, one, now)
+        if not await self._go_through(one, tenant, ending, now, again=again):
             return False
         one = await self._again(one)
         return await self._finished(one, ending, now)
 
-    async def _returned(self, one: Termination, tenant: Tenant, now: datetime) -> bool:
+    async def _returned(
+        self, one: Termination, tenant: Tenant, ending: Mapping[str, Promise], now: datetime
+    ) -> bool:
         """Whether the package is made, or none is wanted. A call of before is let finish first."""
         running = partial(effects.is_recording, tenant=one.tenant)
-        if now < one.ends_at + LONGEST_CALL and await self._read(running):
+        if calls_may_run(one, now) and await self._read(running):
             await self.write(partial(note, one=one, state="ended", waits="recordings in progress"))
             return False
         if one.choice != "return":
@@ -168,7 +171,6 @@ class Terminations:
         package = await asyncio.to_thread(
             build, order, self.places.exports, self._reading, self.store, self.wrapper
         )
-        lies = self._lies(tenant, now)
         await self.write(
             partial(
                 effects.packed,
@@ -177,30 +179,15 @@ class Terminations:
                 package=package,
                 file=self.places.exports / package.file,
                 at=now,
-                until=lies,
+                until=lies_until(tenant, ending, now),
             )
         )
         return True
 
-    def _lies(self, tenant: Tenant, now: datetime) -> datetime:
-        """Until when the package lies here: as long as other exports do."""
-        span = span_of(tenant, EXPORT)
-        assert span is not None
-        return span.after(now, zone_of(tenant))
-
-    def _may_clear(self, one: Termination, ending: Mapping[str, Promise], now: datetime) -> bool:
-        """Whether deletion may begin: with a receipt that was asked for, once it came or the time
-        for it is over. No promise waits for it."""
-        if one.choice != "return" or not one.steps.get("confirm"):
-            return True
-        package: Any = one.steps.get("package") or {}
-        until = datetime.fromisoformat(str(package["until"]))
-        soonest = min(
-            promise.gone_at for name, promise in ending.items() if promise.gone_at > one.ends_at
-        )
-        return "confirmed_at" in one.steps or now >= min(until, soonest)
-
     async def _cleared(self, one: Termination, now: datetime) -> None:
+        if "counted" not in one.steps:
+            there = await self._read(partial(effects.there, one=one, at=now))
+            await self.write(partial(effects.found, one=one, there=there))
         await self.write(partial(clearing.credentials, one=one, at=now))
         if lists := await self._read(partial(clearing.lists_of, tenant=one.tenant)):
             await asyncio.to_thread(clearing.take_list_files, self.places.scrubs, lists)
@@ -211,7 +198,6 @@ class Terminations:
 
     async def _go_through(
         self,
-        means: Means,
         one: Termination,
         tenant: Tenant,
         ending: Mapping[str, Promise],
@@ -221,19 +207,18 @@ class Terminations:
     ) -> bool:
         """Whether there was a class whose time it was."""
         passed: Any = one.steps.get("passed", {})
-        found = dict[str, int]()
+        gone = list[str]()
         for name in TABLES:
             promise, last = ending[name], passed.get(name)
             if last is not None and not again and not effects.is_due(promise, last, now):
                 continue
             spare = str(one.steps.get("export") or "") if name == EXPORT else ""
-            seen = await go_through(
-                means, one, tenant, promise, now, again=last is not None, spare=spare
-            )
-            found[name] = seen if last is None else 0
-        if not found:
+            late = last is not None
+            await go_through(self._means, one, tenant, promise, now, again=late, spare=spare)
+            gone.append(name)
+        if not gone:
             return False
-        await self.write(partial(effects.passed, one=one, found=found, at=now))
+        await self.write(partial(effects.passed, one=one, names=gone, at=now))
         if ending["account"].gone_at <= now:
             await self.write(partial(clearing.account, one=one, at=now))
         await self._take_elsewhere(one, tenant, ending, now)
@@ -293,6 +278,8 @@ class Terminations:
         """Takes the package away when its time is over."""
         row = await self._read(partial(package_of, one=one))
         if row is None or row.expires_at is None or row.expires_at > now or row.state == "making":
+            return
+        if await self._read(partial(effects.is_kept, export=row.id)):
             return
         order = Order(row.id, one.tenant, now, row.asked.get("recipient", ""))
         await asyncio.to_thread(remove, order, self.places.exports)

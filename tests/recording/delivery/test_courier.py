@@ -14,8 +14,10 @@ from callguard.recording.delivery.retrying import STUCK_AFTER
 from callguard.recording.delivery.turns import AT_ONE_PLACE
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.recording.tombstones import set_mark
-from callguard.storage.schema import audit, deliveries, recordings
+from callguard.storage.schema import audit, calls, deliveries, recordings
+from callguard.tenants.directory import TenantDirectory
 from tests.databases import add_tenant
+from tests.law import DEBTOR, DEBTS, YEARS
 from tests.recording.delivery.house import SUBJECT, Deliveries, Far, broken, header
 
 HOUR = 3600
@@ -40,6 +42,20 @@ async def test_a_sealed_recording_is_sent_as_an_age_file_and_proved(house: Deliv
     assert house.recording().state == "sealed"
     await house.deliver(3)
     assert far.tries == 1
+
+
+async def test_a_delivery_is_told_of_as_long_as_the_law_of_its_subject_wants(
+    house: Deliveries,
+) -> None:
+    house.change(calls, purpose=DEBTOR.purpose)
+    house.tenants = TenantDirectory([DEBTS])
+    with house.database.reading() as connection:
+        house.tenants.refresh(connection)
+    house.restart()
+    house.place()
+    house.sealed()
+    await house.deliver()
+    assert house.delivery().expires_at.year == house.clock.now().year + YEARS
 
 
 async def test_what_was_sealed_before_the_place_was_added_stays(house: Deliveries) -> None:

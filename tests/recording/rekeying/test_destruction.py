@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -24,6 +24,7 @@ from callguard.storage.schema import audit, holds, recordings, tenant_keys
 from callguard.tenants.directory import TenantDirectory
 from callguard.tenants.tenant import TenantError
 from tests.clock import HandClock
+from tests.databases import add_tenant
 from tests.recording.rekeying.keyed_rows import (
     KEYRING,
     add_keyed,
@@ -32,6 +33,7 @@ from tests.recording.rekeying.keyed_rows import (
     opened,
     put,
 )
+from tests.retention.rows import put as put_row
 
 T = TypeVar("T")
 OUTSIDE = age.generate_identity("x25519")
@@ -175,6 +177,41 @@ async def test_a_held_tenant_keeps_its_keys(
         connection.execute(update(holds).values(released_at=clock.now()))
     await destroyed(database, clock, ledger)
     assert not keys_of(database).live
+
+
+@pytest.mark.parametrize(
+    ("what", "keeps"),
+    [
+        ({"subject": "+44"}, False),
+        ({"call_id": "of another"}, False),
+        ({"tenant_id": "other"}, False),
+        ({"subject": "2"}, True),
+        ({"call_id": "c"}, True),
+        ({"from_at": datetime(2020, 1, 1, tzinfo=UTC)}, True),
+        ({}, True),
+        ({"tenant_id": "acme", "subject": "+44"}, True),
+    ],
+)
+async def test_a_hold_that_is_about_others_keeps_no_keys(
+    database: Database,
+    clock: HandClock,
+    ledger: ErasureLedger,
+    what: dict[str, object],
+    keeps: bool,
+) -> None:
+    add_keyed(database, clock)
+    add_tenant(database, clock, "other")
+    put_row(database, "recording", 1, None, at=clock.now())
+    put_row(database, "consent", 1, None, at=clock.now())  # of subject 2 in call c
+    hold = {"id": "h1", "reason": "case", "author": "test", "at": clock.now()}
+    with database.writing() as connection:
+        connection.execute(insert(holds).values(**hold, **what))
+    if keeps:
+        with pytest.raises(TenantError, match="hold h1 keeps"):
+            await destroyed(database, clock, ledger)
+    else:
+        await destroyed(database, clock, ledger)
+    assert bool(keys_of(database).live) is keeps
 
 
 async def test_a_ledger_that_cannot_be_written_keeps_the_keys(

@@ -74,8 +74,9 @@ class Scene:
         database.close()
         return self
 
-    def backup(self) -> Made:
+    def backup(self, *, sealed: bool = False) -> Made:
         database, settings = self.database(), self.settings
+        recipients = [age.generate_identity("x25519").recipient] if sealed else []
         try:
             source = Source(
                 settings,
@@ -85,7 +86,14 @@ class Scene:
                 ErasureLedger(settings.erasure_ledger),
                 MasterKey.load(settings.master_key),
             )
-            return make(source, self.folder / "shelf", self.clock, actor="test", objects=True)
+            return make(
+                source,
+                self.folder / "shelf",
+                self.clock,
+                actor="test",
+                objects=True,
+                recipients=recipients,
+            )
         finally:
             database.close()
 

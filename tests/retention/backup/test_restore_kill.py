@@ -3,12 +3,7 @@ always completes it."""
 
 import os
 import random
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -20,6 +15,7 @@ from callguard.retention.backup.manifest import BackupError
 from callguard.retention.backup.marker import require_not_restoring
 from callguard.storage.schema import erasures, purges
 from tests.clock import HandClock
+from tests.killing import killed_at
 from tests.retention.backup.scene import Scene, in_a_child
 
 RUNS = int(os.environ.get("CALLGUARD_KILLS", "5"))
@@ -27,49 +23,24 @@ STEPS = 85
 RECORDINGS = 5
 
 
-@contextmanager
-def killed_at(step: int) -> Iterator[None]:
-    """Ends this process at the n-th step that it passes."""
-    left = step
-
-    def passes() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()
-
-    def around(module: Any, name: str) -> None:
-        real = getattr(module, name)
-
-        def fated(*arguments: Any, **more: Any) -> Any:
-            passes()
-            result = real(*arguments, **more)
-            passes()
-            return result
-
-        setattr(module, name, fated)
-
-    for module, name in (
-        (files, "write_file"),
-        (os, "fdatasync"),
-        (durable, "sync_folder"),
-        (restoring, "write_file"),
-        (restoring, "copy_into_place"),
-        (verifying, "put_back"),
-        (restoring, "forget_again"),
-        (restoring, "sync_folder"),
-        (restoring, "_begin_anew"),
-        (restoring, "_certify"),
-        (restoring, "_check_audit"),
-        (marker, "copy_into_place"),
-        (marker, "sync_folder"),
-        (Path, "replace"),
-        (Path, "rename"),
-        (Path, "unlink"),
-    ):
-        around(module, name)
-    yield
+PLACES = (
+    (files, "write_file"),
+    (os, "fdatasync"),
+    (durable, "sync_folder"),
+    (restoring, "write_file"),
+    (restoring, "copy_into_place"),
+    (verifying, "put_back"),
+    (restoring, "forget_again"),
+    (restoring, "sync_folder"),
+    (restoring, "_begin_anew"),
+    (restoring, "_certify"),
+    (restoring, "_check_audit"),
+    (marker, "copy_into_place"),
+    (marker, "sync_folder"),
+    (Path, "replace"),
+    (Path, "rename"),
+    (Path, "unlink"),
+)
 
 
 @pytest.mark.parametrize("run", range(RUNS))
@@ -84,7 +55,7 @@ def test_a_restore_that_is_killed_opens_nothing_half_and_is_completed(
     for step in sorted(drawn.sample(range(1, STEPS), 2)):
 
         def once(step: int = step) -> None:
-            with killed_at(step):
+            with killed_at(step, PLACES):
                 scene.restore(folder)
 
         if in_a_child(once) == 0:

@@ -18,7 +18,7 @@ from tests.retention.rows import CLASSES, left, put, put_recording
 
 SUBJECT = "2"
 CALL = "c"
-OF_SUBJECT = {"verdict", "attempt", "consent", "opt_out_claim"}
+OF_SUBJECT = {"call_record", "verdict", "attempt", "consent", "opt_out_claim"}
 OF_CALL = {"consent", "recording", "recording_event", "opt_out_claim"}
 
 

@@ -93,6 +93,38 @@ def test_a_call_record_is_held_by_its_own_subject_and_by_that_of_its_call(
     assert (held(database, call_records), held(database, recordings)) == (1, 1)
 
 
+DIALLED = {
+    "+442079460123": True,
+    "00442079460123": True,
+    "011442079460123": True,
+    "020 7946-0123": True,
+    "(020) 7946.0123": True,
+    "02079460124": False,
+    "946 0123": True,
+    "46 0123": False,
+    "anonymous": False,
+    "": False,
+}
+
+
+def test_a_call_record_of_nobody_is_held_by_its_numbers_however_they_are_written(
+    database: Database, clock: HandClock, tenant: str
+) -> None:
+    put(database, "call_record", 1, clock.now())
+    put(database, "call_record", 2, clock.now())
+    hold(database, clock.now(), subject=NUMBER)
+    hold(database, clock.now(), subject="dana@example.com")
+    for number, held_back in DIALLED.items():
+        for column in ("caller", "called"):
+            with database.writing() as connection:
+                change = {"caller": "201", "called": "201", column: number}
+                connection.execute(call_records.update().values(**change))
+            assert held(database, call_records) == (2 if held_back else 0), (column, number)
+    with database.writing() as connection:  # to whom another's call was passed on
+        connection.execute(call_records.update().values(subject="+31", called=NUMBER))
+    assert held(database, call_records) == 2
+
+
 def test_a_delivery_is_held_with_its_recording(
     database: Database, clock: HandClock, tenant: str
 ) -> None:

@@ -9,7 +9,7 @@ from callguard.storage.database import Database
 from tests.clock import HandClock
 
 
-def place(database: Database, clock: HandClock, tenant: str, days: int, case: str | None) -> str:
+def place(database: Database, clock: HandClock, tenant: str, days: float, case: str | None) -> str:
     now = clock.now()
     new = NewHold("a claim", "test", now + timedelta(days=days), tenant=tenant, case=case)
     with database.writing() as connection:
@@ -30,6 +30,12 @@ def test_those_to_be_reviewed_first_come_first_and_a_late_one_is_an_alarm(
         told = read_standing(connection, clock.now())
     assert [one.overdue for one in told.first] == [True, False]
     assert told.alarms == ("holds whose review is overdue: 1; see callguard hold list",)
+    assert place(database, clock, tenant, 0.5, "C-17") == sooner
+    with database.reading() as connection:
+        assert not read_standing(connection, clock.now()).alarms, "who looked puts it off"
+    clock.advance(days=1)
+    with database.reading() as connection:
+        assert read_standing(connection, clock.now()).overdue == 1
     with database.writing() as connection:
         release(connection, [sooner], clock.now(), "test", {})
         assert read_standing(connection, clock.now()).alarms == ()

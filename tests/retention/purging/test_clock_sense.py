@@ -127,6 +127,39 @@ def test_a_jump_ahead_is_remembered_over_a_new_start_and_moves_no_mark(
     assert mark(database) == seen
 
 
+def test_a_jump_ahead_behind_a_step_back_is_remembered_over_a_new_start(
+    database: Database, clock: Jumping
+) -> None:
+    sense = ClockSense(clock)
+    look(database, sense)
+    clock.jump(hours=-2)
+    assert look(database, sense) is not None
+    clock.jump(days=10)
+    assert look(database, sense) is not None
+    fault = look(database, ClockSense(clock))
+    assert fault is not None
+    assert "9.9 days" in fault
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_first_start_in_1970_is_not_believed_until_the_clock_is_set(
+    database: Database, clock: Jumping, rows: bool
+) -> None:
+    by = clock.now() - datetime(1970, 1, 1, tzinfo=UTC)
+    clock.jump(seconds=-by.total_seconds())
+    if rows:
+        with database.writing() as connection:
+            append(connection, Entry(clock.now(), "test", "x", "y"))
+    sense = ClockSense(clock)
+    for _ in range(2):
+        assert look(database, sense) == "the clock says 1970-01-01 00:00:00Z"
+    with pytest.raises(ClockError):
+        sense.believed()
+    clock.jump(seconds=by.total_seconds())
+    assert look(database, sense) is None
+    assert sense.believed() == mark(database) == clock.now()
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_jump_that_is_set_right_is_over(
     database: Database, clock: Jumping, restart: bool

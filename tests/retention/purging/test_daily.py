@@ -19,6 +19,7 @@ from callguard.retention.purging.clock_sense import confirm
 from callguard.retention.purging.cron import next_time
 from callguard.retention.purging.daily import DailyPurge
 from callguard.retention.purging.leader import LEASE_S, PURGE, take
+from callguard.retention.purging.purge import purge
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import clock_marks
@@ -212,6 +213,21 @@ async def test_a_run_that_was_missed_comes_soon_after_the_start_and_once(
     again = started(database, journal, clock, store)
     await running(again, lambda: again.clock_fault is None)
     assert again.next == datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_store_that_is_away_at_the_start_puts_off_no_missed_run(
+    database: Database, journal: Journal, clock: HandClock, store: Moody, tenant: str
+) -> None:
+    put(database, "recording", 1, clock.now())
+    store.failing = ObjectStoreError("away")
+    with suppress(ObjectStoreError):
+        await purge(patient(journal), store, ledger_of(database), clock, actor="test")
+    clock.advance(days=3)
+    daily = started(database, journal, clock, store)
+    soon = clock.now() + timedelta(minutes=1)
+    await running(daily, lambda: daily.fault == "away")
+    assert daily.next == soon
 
 
 @pytest.mark.usefixtures("short")

@@ -1,6 +1,8 @@
 """The purge takes all that has expired and nothing else, and says what it took."""
 
+import asyncio
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from callguard.recording.ending import ending_name
 from callguard.recording.playback.reading import RecordingError, listed
 from callguard.recording.store.folder import FolderStore
 from callguard.retention.purging import pace as pace_module
+from callguard.retention.purging import purge as purge_module
 from callguard.retention.purging.clock_sense import ClockError, ClockSense
 from callguard.retention.purging.expired import kept_back
 from callguard.retention.purging.leader import LEASE_S, PURGE, BusyError, take
@@ -240,14 +243,24 @@ async def test_a_tombstone_holds_no_more_than_the_names(
     assert (row.at, row.done_at) == (clock.now(), clock.now())
 
 
-async def test_the_digests_say_which_rows_went(
-    database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
+@pytest.mark.parametrize("most", [1, 2, 2_000])
+async def test_the_digests_are_of_the_list_of_what_went_in_the_order_of_its_instants(
+    database: Database,
+    journal: Journal,
+    clock: HandClock,
+    store: FolderStore,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
 ) -> None:
-    for number in (2, 1):
-        put(database, "consent", number, clock.now())
+    monkeypatch.setattr(pace_module, "MOST", most)
+    for number, ago in ((2, 3), (1, 1), (0, 2)):
+        for name in ("consent", "recording", "export"):
+            put(database, name, number, clock.now() - timedelta(seconds=ago))
     made = await purged(patient(journal), store, database, clock)
-    whole = "\n".join(["0" * 64, "consent-1", "consent-2"])
-    assert made.as_json()["digests"] == {"consent": hashlib.sha256(whole.encode()).hexdigest()}
+    for name in ("consent", "recording", "export"):
+        ids = f"{name}-2\n{name}-0\n{name}-1\n"
+        assert made.tally.digests[name] == hashlib.sha256(ids.encode()).hexdigest()
 
 
 async def test_a_certificate_says_what_holds_kept_back(
@@ -298,6 +311,23 @@ async def test_an_export_goes_with_its_file_and_nothing_outside_its_folder(
     assert (list(folder.iterdir()), beside.read_text()) == ([], "not ours")
 
 
+async def test_an_export_whose_file_does_not_go_keeps_nothing_else(
+    database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
+) -> None:
+    folder = store.objects_folder.parent / "exports"
+    (folder / "export-1.csv").mkdir(parents=True)
+    for number in range(3):
+        put(database, "export", number, clock.now())
+    put_recording(database, store, 1, clock.now())
+    made = await purged(patient(journal), store, database, clock)
+    assert "export-1.csv" in made.faults["export"]
+    assert (left(database, EVERY)["export"], list(store.names())) == (1, [])
+    (folder / "export-1.csv").rmdir()
+    again = await purged(patient(journal), store, database, clock)
+    assert (again.faults, left(database, EVERY)["export"]) == ({}, 0)
+    assert certified(database)["export"] == 3
+
+
 class Room:
     """A further room, that fails while it is told to."""
 
@@ -325,6 +355,126 @@ async def test_a_further_room_is_counted_and_one_that_fails_is_named(
     assert made.counts["recording"] == 1
     assert made.as_json()["rooms"] == {"room": {"voicemail": 2, "recording": 1}}
     assert made.faults == {"room": "the disk is away"}
+
+
+class Endless(Room):
+    """One that never comes back."""
+
+    name = "endless"
+
+    async def take(self, now: datetime) -> dict[str, int]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_further_room_that_hangs_keeps_none_of_the_others(
+    database: Database,
+    journal: Journal,
+    clock: HandClock,
+    store: FolderStore,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purge_module, "ROOM_S", 0.01)
+    around, ledger = Surroundings(further=(Endless(), Room())), ledger_of(database)
+    made = await purge(patient(journal), store, ledger, clock, actor="test", around=around)
+    assert list(made.faults) == ["endless"]
+    assert "not done within" in made.faults["endless"]
+    assert list(made.tally.rooms) == ["room"]
+
+
+class Slow(Room):
+    """One that takes longer than a lease, and sees who else might lead meanwhile."""
+
+    def __init__(self, database: Database, clock: HandClock) -> None:
+        self._database, self._clock = database, clock
+        self.refused = 0
+
+    async def take(self, now: datetime) -> dict[str, int]:
+        for _ in range(4):
+            self._clock.advance(LEASE_S - 1)
+            await asyncio.sleep(0.05)
+            with pytest.raises(BusyError), self._database.writing() as connection:
+                take(connection, PURGE, "another", self._clock.now())
+            self.refused += 1
+        return {}
+
+
+async def test_nobody_takes_over_from_one_that_waits_for_a_room(
+    database: Database,
+    journal: Journal,
+    clock: HandClock,
+    store: FolderStore,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purge_module, "KEEP_S", 0.001)
+    slow = Slow(database, clock)
+    around, ledger = Surroundings(further=(slow,)), ledger_of(database)
+    made = await purge(patient(journal), store, ledger, clock, actor="test", around=around)
+    assert (made.faults, slow.refused) == ({}, 4)
+
+
+async def test_one_that_was_asleep_before_its_line_writes_none(
+    database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
+) -> None:
+    """A hold that was placed meanwhile would come too late."""
+    put_recording(database, store, 1, clock.now())
+
+    async def sleepy(work: Callable[[Connection], T], /) -> T:
+        result = await journal.write(work)
+        if isinstance(result, tuple) and result and isinstance(result[0], tuple):
+            clock.advance(LEASE_S + 1)
+        return result
+
+    with pytest.raises(BusyError, match="a hold may have been placed"):
+        await purged(sleepy, store, database, clock)
+    assert not ledger_of(database).path.exists()
+    assert left(database, EVERY)["recording"] == 1
+
+
+async def test_what_was_cut_short_is_entered_in_the_audit_log_by_the_next_once(
+    database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
+) -> None:
+    put(database, "consent", 1, clock.now())
+    put_recording(database, store, 1, clock.now())
+
+    async def dying(work: Callable[[Connection], T], /) -> T:
+        if left(database, EVERY)["consent"] == 0:
+            raise RuntimeError("the power went")
+        return await journal.write(work)
+
+    with pytest.raises(RuntimeError, match="the power went"):
+        await purged(dying, store, database, clock)
+    clock.advance(LEASE_S)
+    for _ in range(2):
+        made = await purged(patient(journal), store, database, clock)
+    with database.reading() as connection:
+        [entry] = connection.execute(select(audit).where(audit.c.action == "purge.cut_short")).all()
+        assert first_broken(connection) is None
+    said = json.loads(entry.details)
+    assert (said["counts"]["consent"], said["counts"]["recording"]) == (1, 1)
+    assert said["taken_up_by"] != made.id
+    assert "clock" in said
+
+
+async def test_a_clock_that_jumps_behind_the_look_takes_nothing_early(
+    database: Database, journal: Journal, clock: HandClock, store: FolderStore, tenant: str
+) -> None:
+    put(database, "consent", 1, clock.now() + timedelta(days=30))
+    looks = 0
+
+    async def jumping(work: Callable[[Connection], T], /) -> T:
+        nonlocal looks
+        result = await journal.write(work)
+        looks += 1
+        if looks == 1:
+            clock._now += timedelta(days=31)
+        return result
+
+    around, ledger = Surroundings(sense=ClockSense(clock)), ledger_of(database)
+    made = await purge(jumping, store, ledger, clock, actor="test", around=around)
+    assert (made.counts["consent"], left(database, EVERY)["consent"]) == (0, 1)
 
 
 async def test_one_that_was_asleep_while_another_took_over_takes_nothing_more(

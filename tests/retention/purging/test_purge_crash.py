@@ -15,6 +15,7 @@ from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.purging import pace as pace_module
 from callguard.retention.purging.clock_sense import ClockSense
+from callguard.retention.purging.further import Due
 from callguard.retention.purging.leader import LEASE_S, PURGE, BusyError, leader
 from callguard.retention.purging.purge import Surroundings, purge
 from callguard.storage.database import Database
@@ -161,12 +162,26 @@ class BrokenStore(FolderStore):
         raise ObjectStoreError("the store is away")
 
 
+class Room:
+    """A further room."""
+
+    name, asked = "room", 0
+
+    async def due(self, now: datetime) -> list[Due]:
+        return []
+
+    async def take(self, now: datetime) -> dict[str, int]:
+        self.asked += 1
+        return {}
+
+
 async def test_a_store_that_fails_keeps_no_header_and_no_other_row(
     database: Database, clock: HandClock, store: FolderStore, tmp_path: Path, tenant: str
 ) -> None:
     for number, data_class in enumerate(EVERY):
         put(database, data_class, number, clock.now())
-    around = Surroundings(exports=tmp_path / "exports")
+    room = Room()
+    around = Surroundings(exports=tmp_path / "exports", further=(room,))
     alive, ledger = Mortal(database, store, 0, after=False), ledger_of(database)
     broken = BrokenStore(tmp_path / "objects")
     for _ in range(2):  # the second is let in at once: one that fails holds up no other
@@ -175,6 +190,7 @@ async def test_a_store_that_fails_keeps_no_header_and_no_other_row(
         unreadable(database)
         rest = {"recording": 1, "archive": 1}
         assert left(database, EVERY) == {**dict.fromkeys(EVERY, 0), **rest}
+    assert room.asked == 2
     certificate = await purge(alive.write, store, ledger, clock, actor="test", around=around)
     assert certificate.resumed == 2
     assert certified(database) == dict.fromkeys(EVERY, 1)

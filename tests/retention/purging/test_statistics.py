@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 
 from callguard.recording.store.folder import FolderStore
 from callguard.retention.purging.purge import purge
-from callguard.retention.purging.statistics import SMALLEST, CallFacts, Cell, grouped
+from callguard.retention.purging.statistics import SMALLEST, CallFacts, Cell, Count, grouped
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import call_records, call_statistics, tenant_retention, tenants
@@ -24,8 +24,15 @@ from tests.retention.rows import patient
 DAY = date(2026, 3, 10)
 
 
-def call(campaign: str = "", *, billed: int = 60, day: date = DAY, said: str = "x") -> CallFacts:
-    return CallFacts(Cell("acme", day, "outbound", "marketing", campaign, said), billed)
+def call(
+    campaign: str = "", *, billed: int = 60, day: date = DAY, said: str = "x", of: object = ""
+) -> CallFacts:
+    cell = Cell("acme", day, "outbound", "marketing", campaign, said)
+    return CallFacts(cell, billed, str(of))
+
+
+def calls_of(people: int, campaign: str = "") -> list[CallFacts]:
+    return [call(campaign, of=one) for one in range(people)]
 
 
 CALLS = st.lists(
@@ -35,6 +42,7 @@ CALLS = st.lists(
         billed=st.integers(0, 7_200),
         day=st.sampled_from([DAY, DAY + timedelta(days=1)]),
         said=st.sampled_from(["ANSWERED", "BUSY"]),
+        of=st.integers(0, 8),
     ),
     max_size=40,
 )
@@ -52,11 +60,16 @@ def test_every_call_is_counted_once_and_no_group_is_small(calls: list[CallFacts]
         if count.calls < SMALLEST:  # of which nothing is said
             assert cell == Cell("acme", cell.day)
             assert count.billed_s == 0
+        if cell != Cell("acme", cell.day):
+            like = [one for one in calls if one.cell.day == cell.day]
+            like = [one for one in like if one.cell.disposition == cell.disposition]
+            assert len({one.subject for one in like}) >= SMALLEST
     assert by_day == Counter(one.cell.day for one in calls)
 
 
 def test_a_small_group_is_merged_into_a_larger_one() -> None:
-    calls = [call("spring")] * SMALLEST + [call("one a day", billed=47)] + [call("")] * SMALLEST
+    lone = call("one a day", billed=47)
+    calls = [*calls_of(SMALLEST, "spring"), lone, *calls_of(SMALLEST)]
     found = grouped(calls)
     assert {cell.campaign: count.calls for cell, count in found.items()} == {
         "spring": SMALLEST,
@@ -69,6 +82,14 @@ def test_a_lone_call_leaves_only_that_there_was_one() -> None:
     assert (cell, count.calls, count.billed_s) == (Cell("acme", DAY), 1, 0)
 
 
+@pytest.mark.parametrize("of", ["+493087654321", ""], ids=["known", "unknown"])
+def test_one_person_called_often_is_no_group(of: str) -> None:
+    calls = [call("dunning of case 17", billed=60 * n, of=of) for n in range(3 * SMALLEST)]
+    assert grouped(calls) == {Cell("acme", DAY): Count(3 * SMALLEST, 0)}
+    both = grouped([*calls, *calls_of(SMALLEST - 1, "dunning of case 17")])
+    assert [cell.campaign for cell in both] == ["dunning of case 17"]
+
+
 @pytest.mark.parametrize(
     ("campaign", "kept"),
     [
@@ -77,10 +98,11 @@ def test_a_lone_call_leaves_only_that_there_was_one() -> None:
         ("+493012345", False),
         ("call back 030 / 12 34 56", False),
         ("x" * 129, False),
+        ("jan@example.org", False),
     ],
 )
 def test_a_campaign_named_after_a_number_is_not_named(campaign: str, kept: bool) -> None:
-    [cell] = grouped([call(campaign)] * SMALLEST)
+    [cell] = grouped(calls_of(SMALLEST, campaign))
     assert cell.campaign == (campaign if kept else "")
 
 

@@ -174,9 +174,13 @@ async def test_rows_that_belong_to_no_call_go_too(house: House) -> None:
     house.record("keyed", subject=ANN)
     house.record("another", caller="02079460002")
     house.record("tail", caller="+33179460001")
+    house.record("address", caller="sip:+442079460001@carrier.example")
+    house.record("transfer", peer_channel="Local/02079460001@transfer-00000017;1")
+    house.record("routed", routed_to="PJSIP/020-7946-0001@trunk")
+    house.record("longer", channel="Local/020794600012@transfer", called="00020794600019")
     outcome = await house.erase()
-    assert dict(+outcome.counts) == {"call_record": 3, "consent": 1, "contact": 1}
-    assert house.left() == {"call_record": 2}
+    assert dict(+outcome.counts) == {"call_record": 6, "consent": 1, "contact": 1}
+    assert house.left() == {"call_record": 3}
 
 
 async def test_legs_without_an_id_go_with_the_call_that_they_are_linked_to(house: House) -> None:

@@ -106,6 +106,18 @@ async def test_a_damaged_recording_keeps_no_other_from_its_owner(
     assert package["damaged"] == manifest["damaged"]
 
 
+async def test_a_package_leaves_room_for_the_calls(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.live().ends(choice="return")
+    monkeypatch.setattr(tarred, "ROOM", 2**62)
+    rooms = life.rooms()
+    await rooms.advance(life.now)
+    assert "too little room" in rooms.faults["acme"]
+    assert life.now_is().state == "ended"
+    assert list(life.places.exports.glob("*.tar*")) == []
+
+
 async def test_a_full_disk_leaves_nothing_and_is_tried_again(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:

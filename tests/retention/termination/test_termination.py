@@ -319,7 +319,10 @@ async def test_certificates_add_up(life: Life) -> None:
     taken = life.taken()
     for name, count in before.items():
         assert taken.get(name, 0) == count, name
-    assert life.certificate()["classes"]["verdict"] == {"found": 2}
+    said = life.certificate()["classes"]
+    assert {name: said.get(name, {}).get("found", 0) for name in before} == before
+    assert said["verdict"] == {"found": 2}
+    assert said["list"] == {"found": 1, "taken": 1}
     assert life.certificate()["classes"]["opt_out"] == {"archived": 1, "found": 2, "taken": 2}
 
 
@@ -341,6 +344,59 @@ async def test_deletion_waits_for_the_receipt_that_was_asked_for(life: Life) -> 
     assert life.rows(select(tenant_endpoints)) == []
 
 
+async def test_a_package_lies_no_longer_than_was_promised_however_long_it_waited(
+    life: Life,
+) -> None:
+    life.live().chooses("export", AtEnd("delete", Span(days=20)))
+    life.ends(choice="return")
+    life.clock.advance(days=1)  # while the service was down
+    await life.advance()
+    [row] = life.rows(select(exports))
+    assert row.expires_at == life.now_is().ends_at + timedelta(days=20)
+
+
+async def test_who_asks_late_has_three_days_for_the_package(life: Life) -> None:
+    life.live().ends(life.now - timedelta(days=90), choice="return")
+    await life.advance()
+    [row] = life.rows(select(exports))
+    assert row.expires_at == life.now + timedelta(days=3)
+
+
+async def test_a_call_under_way_is_waited_for_though_the_end_was_long_ago(life: Life) -> None:
+    life.live()
+    with life.database.writing() as connection:
+        connection.execute(update(recordings).values(state="recording", expires_at=None))
+    life.ends(life.now - timedelta(days=MONTH - 1), choice="return")
+    await life.advance()
+    assert life.now_is().state == "ended"
+    life.clock.advance(days=2)  # nobody calls for so long: they cannot be sealed
+    await life.advance()
+    damaged = life.now_is().steps["package"]["damaged"]  # type: ignore[index]
+    assert list(damaged.values()) == ["it was never sealed"] * 2
+
+
+async def test_who_asks_again_after_the_clock_went_back_is_heard(life: Life) -> None:
+    life.live().ends(life.now + timedelta(days=9))
+    with life.database.writing() as connection:
+        withdraw(connection, "acme", at=life.now, actor="test")
+    life.clock.advance(-3600)
+    again = life.ends()
+    assert life.now_is().id == again.id
+    assert await life.night(MONTH) == ["acme"]
+
+
+async def test_what_held_one_up_is_told_no_longer_once_another_process_ended_it(
+    life: Life,
+) -> None:
+    life.live().ends()
+    rooms = life.rooms(clock_fault=lambda _: "the clock went back")
+    await rooms.advance(life.now)
+    assert rooms.faults
+    await life.night(MONTH)
+    await rooms.advance(life.now)
+    assert rooms.faults == {}
+
+
 async def test_no_promise_waits_for_a_receipt(life: Life) -> None:
     life.live().ends(choice="return", confirm=True)
     await life.advance()
@@ -357,6 +413,13 @@ async def test_the_package_is_gone_when_its_time_is_over(life: Life) -> None:
     await life.advance()
     assert len(list(life.places.exports.glob("*.tar"))) == 1
     life.clock.advance(1)
+    with life.database.writing() as connection:
+        values = {"id": "h", "tenant_id": "acme", "reason": "a claim", "author": "test"}
+        connection.execute(holds.insert().values(at=life.now, **values))
+    await life.advance()
+    assert len(list(life.places.exports.glob("*.tar"))) == 1, "a hold keeps it"
+    with life.database.writing() as connection:
+        connection.execute(update(holds).values(released_at=life.now, released_by="test"))
     await life.advance()
     assert list(life.places.exports.glob("*.tar")) == []
     assert life.rows(select(exports)) == []
@@ -405,6 +468,32 @@ async def test_archives_follow_the_master_key(life: Life) -> None:
             assert NEW_YORK in record["fields"].values()
             with pytest.raises(UnwrapError):
                 list(archiving.opened(row, life.store, MASTER))
+
+
+async def test_a_damaged_archive_holds_up_its_own_end_alone(life: Life) -> None:
+    life.live().ends()
+    await life.night(MONTH - 1)
+    life.clock.advance(days=1)
+    await life.advance()
+    with life.database.writing() as connection:  # as a crash leaves one, and a disk that is worn
+        connection.execute(update(archives).values(state="marking", header=None))
+    rooms = life.rooms()
+    assert await rooms.advance(life.now) == []
+    assert "has been erased" in rooms.faults["acme"]
+
+
+async def test_a_damaged_archive_keeps_no_other_from_the_new_key(life: Life) -> None:
+    life.live().ends()
+    await life.night(MONTH)
+    first, second = sorted(row.id for row in life.rows(select(archives)))
+    with life.database.writing() as connection:
+        connection.execute(update(archives).where(archives.c.id == first).values(header=b"?"))
+    new = MasterKey(bytes(range(32)))
+    rooms = life.rooms()
+    rooms.wrapper = Followed(new, MASTER)
+    await rooms.take(life.now)
+    [row] = life.rows(select(archives).where(archives.c.id == second))
+    assert list(archiving.opened(row, life.store, new))
 
 
 async def test_an_archive_opens_in_no_other_place(life: Life) -> None:

@@ -4,6 +4,7 @@ nothing is left behind, and what was archived is archived once. ``CALLGUARD_KILL
 import asyncio
 import os
 import random
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -122,6 +123,9 @@ def check(folder: Path, days: int) -> None:
     taken = life.taken()
     for name in ("verdict", "call_record", "recording", "consent", "attempt", "contact"):
         assert taken[name] == 2, name
+    said = life.certificate()["classes"]
+    for name in ("verdict", "call_record", "recording", "consent", "attempt", "contact"):
+        assert said[name]["found"] == 2, name
     ends = select(func.count()).select_from(purges).where(purges.c.kind == "terminate")
     assert life.rows(ends)[0][0] == 1
     assert NEW_YORK[1:].encode() not in life.bytes_of()
@@ -130,10 +134,12 @@ def check(folder: Path, days: int) -> None:
 
 def test_whoever_comes_next_goes_on(tmp_path: Path) -> None:
     chance, died = random.Random(5), 0
+    ready(tmp_path / "before")
     for run in range(RUNS):
         folder = tmp_path / str(run)
-        ready(folder)
+        shutil.copytree(tmp_path / "before", folder)
         days = 30 * (run % 2)
         died += killed(folder, chance.randrange(1, STEPS["month" if days else "day"]), days)
         check(folder, days)
+        shutil.rmtree(folder)
     assert died >= RUNS // 2
