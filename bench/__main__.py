@@ -1,6 +1,7 @@
-"""``python -m bench NAME...``: runs each named bench; exit status of the worst."""
+"""``python -m bench [--long] NAME...``: runs each named bench; exit status of the worst."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -18,8 +19,14 @@ def names() -> list[str]:
 def main(arguments: list[str]) -> int:
     """Runs the benches named in ``arguments`` one after another."""
     known = names()
+    if "--long" in arguments:
+        arguments = [one for one in arguments if one != "--long"]
+        os.environ["BENCH_LONG"] = "1"
     if not arguments or not set(arguments) <= set(known):
-        print(f"usage: python -m bench NAME...  (one of: {', '.join(known)})", file=sys.stderr)
+        print(
+            f"usage: python -m bench [--long] NAME...  (one of: {', '.join(known)})",
+            file=sys.stderr,
+        )
         return 2
     worst = 0
     for name in arguments:

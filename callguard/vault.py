@@ -199,7 +199,7 @@ class Vault:
 
     async def write(self, work: Callable[[Connection], T], /) -> T:
         """Work in the background, in one durable transaction. Raises NotDurableError."""
-        return await self._journal.write(work, timeout=PATIENT_S)
+        return await self._journal.write_behind(work, timeout=PATIENT_S)
 
     async def _read(self, query: Callable[[Connection], T], /) -> T:
         return await self._database.read(query, timeout=PATIENT_S)

@@ -143,6 +143,8 @@ def read_page(
     narrow = _narrow(wanted)
     for owner in _owners(connection, wanted, place):
         here = place if owner == place.tenant else replace(place, ended_at=None, id=0)
+        if here.ended_at and wanted.since and here.ended_at < wanted.since:
+            here = replace(place, ended_at=None, id=0)  # a cursor of another period
         period = and_(_of(owner), *_period(wanted, here), _R.id <= place.newest)
         # By the index alone: however few are wanted, one read looks at no more than so many.
         keys = connection.execute(

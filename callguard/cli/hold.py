@@ -1,6 +1,6 @@
 """``callguard hold``: what is kept although its time has come, hidden, until somebody lets go."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from itertools import product
 from typing import Annotated, Any
@@ -86,7 +86,7 @@ def add_hold(
                     call=which,
                     case=case or None,
                     from_at=_moment(from_, zone),
-                    to_at=_moment(to, zone),
+                    to_at=_moment(to, zone, pick=max),
                     everything=everything,
                 ), now)
                 for whom, which in product(subjects or [None], which_calls or [None])
@@ -192,13 +192,16 @@ def _subject(connection: Connection, settings: Settings, text: str, tenant: str)
     return subject
 
 
-def _moment(text: str, zone: tzinfo) -> datetime | None:
-    """A day begins where the tenant is."""
+def _moment(
+    text: str, zone: tzinfo, pick: Callable[[set[datetime]], datetime] = min
+) -> datetime | None:
+    """A day begins where the tenant is. Of an hour that comes twice, ``pick`` takes one."""
     if not text:
         return None
     if read_offset(text)[1]:
         return read_moment(text)
-    return datetime.fromisoformat(text.strip()).replace(tzinfo=zone).astimezone(UTC)
+    there = datetime.fromisoformat(text.strip()).replace(tzinfo=zone)
+    return pick({there.replace(fold=fold).astimezone(UTC) for fold in (0, 1)})
 
 
 def _in_words(told: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from callguard.cli.surroundings import (
 from callguard.clock import Clock, SystemClock
 from callguard.config import Settings
 from callguard.recording.store.opening import open_store
+from callguard.retention.backup.aftermath import not_reopened
 from callguard.retention.erasures.copies import open_ledger
 from callguard.retention.erasures.forgetting import forget_again, verify
 from callguard.retention.folders.governing import ManagedFolders
@@ -108,6 +109,8 @@ def _confirm(
         found = ClockSense(clock, settings.purge.max_gap_days).look(connection)
         if found is None:
             raise CommandError("the clock is believed: there is nothing to confirm")
+        if missing := not_reopened(connection):
+            raise CommandError(missing)
         now = clock.now()
         confirm(connection, now, actor(), reason)
     text = f"it is {now:%Y-%m-%d %H:%M:%S}Z, and what has expired by then may be purged"

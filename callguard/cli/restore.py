@@ -145,12 +145,13 @@ def _as_json(done: Restored, order: Order) -> dict[str, object]:
         "data": str(order.place.settings.data),
         "made_at": order.backup.manifest.made_at,
         "forgotten_again": done.applied.applied,
-        "ledger_of_backup": order.ledger.of_backup,
+        "ledger_of_backup": done.ledger_of_backup,
         "missing_since": order.backup.manifest.made_at,
         "objects": done.verified,
         "copied": done.copied,
         "missing": done.missing,
         "damaged": done.damaged,
+        "strays": done.strays,
         "bytes": done.bytes,
         "seconds": round(done.seconds, 3),
         "gb_per_minute": round(done.gigabytes_a_minute, 2),
@@ -172,11 +173,16 @@ def _in_words(done: Restored, order: Order) -> str:
     )
     next_ = f"next: callguard init --config {place.config}, then callguard serve"
     lines = [restored, lost, next_]
+    if done.strays:
+        lines.append(
+            f"{done.strays} objects or exports belong to no row: they were made after the backup, "
+            "and nothing purges them (docs/backup.md)"
+        )
     if place.left_out:
         lines.append(f"its settings leave out what the callguard that runs has: {place.left_out}")
     if done.missing or done.damaged:
         named = ", ".join([*done.damaged, *done.missing][:5])
         lines.append(f"{len(done.missing)} missing and {len(done.damaged)} damaged: {named}")
-    if order.ledger.of_backup:
+    if done.ledger_of_backup:
         lines.append("ATTENTION: what was erased after the backup is not known and is there again")
     return "\n".join(lines)

@@ -35,6 +35,7 @@ from callguard.optout.scrub.output import paths_of
 from callguard.optout.scrub.splitting import Asked, Progress, split
 from callguard.optout.standing import Change, after
 from callguard.policy.facts import CHANNELS, PURPOSES
+from callguard.retention.backup.aftermath import not_reopened
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.grouped import GroupedReads
 from callguard.storage.types import to_micros
@@ -94,6 +95,8 @@ def scrub(
     way = _one_of(channel, CHANNELS, "channel")
     began = time.monotonic()
     with opened(config) as (settings, database), database.reading() as connection:
+        if missing := not_reopened(connection):
+            raise CommandError(missing)
         known = knowledge_of(settings, database)
         reads = GroupedReads(database, inline=connection)
         known = replace(known, reads=reads, attempts=LocalAttempts(reads, known.clock))

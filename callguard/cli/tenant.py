@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from callguard.cli.arguments import law_of, read_tenant
+from callguard.cli.arguments import law_of, read_tenant, tenant_of
 from callguard.cli.key_recipient import public_key
 from callguard.cli.surroundings import (
     DEFAULT_CONFIG,
@@ -149,7 +149,8 @@ def set_settings(
 
 @app.command("list")
 def list_tenants(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """List the tenants."""
+    """List the tenants; those that cannot be read are told on standard error."""
+    directory = _directory(config)
     rows: list[dict[str, object]] = [
         {
             "tenant": t.id,
@@ -157,17 +158,17 @@ def list_tenants(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
             "region": t.settings.home_region,
             "keys": len(t.recipients),
         }
-        for t in _directory(config).all()
+        for t in directory.all()
     ]
+    for fault in directory.faults:
+        typer.echo(f"callguard: {plain(fault)}", err=True)
     say_table(as_json, rows, ("tenant", "name", "region", "keys"), "Tenants")
 
 
 @app.command("show")
 def show(tenant: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Show what a tenant chose."""
-    found = _directory(config).get(tenant)
-    if found is None:
-        raise CommandError(f"there is no tenant {tenant}")
+    found = tenant_of(_directory(config), tenant)
     value = _as_json(found)
     lines = [f"{key}: {as_text(one)}" for key, one in value.items()]
     say(as_json, value, "\n".join(map(plain, lines)))

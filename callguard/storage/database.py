@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -91,13 +91,18 @@ class Database:
         async with asyncio.timeout(timeout):
             return await loop.run_in_executor(self._readers, run)
 
-    def writer(self) -> Connection:
+    def writer(self, *, synced: bool = True) -> Connection:
         """A connection for one thread that writes and keeps it; its transactions are begun with
-        ``begin``. It leaves checkpoints to ``checkpoint``, so that no commit waits for one."""
+        ``begin``. It leaves checkpoints to ``checkpoint``, so that no commit waits for one. Unless
+        ``synced``, a commit does not wait for the disk either, in a database with a log."""
         connection = self._writing.connect()
         try:
             connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
             connection.rollback()
+            if not synced:
+                connection.detach()  # nobody else must come by it
+                driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+                driver.execute("PRAGMA synchronous=NORMAL")  # not in a transaction
         except BaseException:
             connection.close()  # else each attempt at a locked database would keep one
             raise

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from callguard.clock import Clock
+from callguard.storage.background import BackgroundWriter
 from callguard.storage.bulk import Statement, as_statements, insert_rows
 from callguard.storage.database import Database
 from callguard.storage.dictation import Dictation, ScribeError
@@ -33,6 +34,8 @@ GROUP = 512
 PENDING = 20_000
 """Most writes waiting; beyond it the database is not keeping up and new ones are refused."""
 
+BEHIND_S = 0.25
+"""How long work in the background lets calls go before it at most; then it is its turn."""
 
 CHECKPOINT_WRITES = 2_000
 """Writes after which the write-ahead log is moved into the database."""
@@ -59,6 +62,8 @@ class _Write(Generic[T]):
     done: "asyncio.Future[T | None]"
     rows: tuple[Row, ...] = ()
     work: Callable[[Connection], T] | None = None
+    behind_until: float | None = None
+    """Of work in the background: when it lets no more calls go before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,9 @@ class Journal:
         self._dictation = dictation
         self._clock = clock
         self._waiting: deque[_Write[object]] = deque()
+        self._behind: deque[_Write[object]] = deque()
+        self._background = BackgroundWriter(database)
+        self._syncing: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="db-write")
         self._checkpoints = ThreadPoolExecutor(1, thread_name_prefix="db-checkpoint")
@@ -107,9 +115,7 @@ class Journal:
         if failing is None and self._group_since is not None:
             stuck = self._clock.monotonic() - self._group_since
             failing = f"a commit has taken {stuck:.0f} s" if stuck > 2.0 else None
-        return JournalState(
-            len(self._waiting), self._commits, self._writes, self._failures, failing
-        )
+        return JournalState(self._pending(), self._commits, self._writes, self._failures, failing)
 
     async def insert(self, *rows: Row, timeout: float = 2.0) -> None:
         """Makes rows durable, together. Raises NotDurableError."""
@@ -122,6 +128,12 @@ class Journal:
         database. Raises NotDurableError, or what ``work`` itself raised.
         """
         return cast("T", await self._submit((), work, timeout))
+
+    async def write_behind(self, work: Callable[[Connection], T], *, timeout: float = 2.0) -> T:
+        """As ``write``, for work in the background: calls go before it, none is in its transaction,
+        and none waits while the disk takes it."""
+        until = self._clock.monotonic() + BEHIND_S
+        return cast("T", await self._submit((), work, timeout, until))
 
     def post(
         self,
@@ -155,9 +167,13 @@ class Journal:
         self._checkpoints.shutdown(wait=False, cancel_futures=True)
 
     async def _submit(
-        self, rows: Sequence[Row], work: Callable[[Connection], T] | None, timeout: float
+        self,
+        rows: Sequence[Row],
+        work: Callable[[Connection], T] | None,
+        timeout: float,
+        behind_until: float | None = None,
     ) -> object:
-        done = self._enqueue(rows, work)
+        done = self._enqueue(rows, work, behind_until)
         try:
             async with asyncio.timeout(timeout):
                 return await done
@@ -166,14 +182,18 @@ class Journal:
             raise NotDurableError(f"not durable within {timeout:g} s") from error
 
     def _enqueue(
-        self, rows: Sequence[Row], work: Callable[[Connection], object] | None
+        self,
+        rows: Sequence[Row],
+        work: Callable[[Connection], object] | None,
+        behind_until: float | None = None,
     ) -> "asyncio.Future[object]":
         if self._closing:
             raise NotDurableError("the journal is closed")
-        if len(self._waiting) >= PENDING:
+        if self._pending() >= PENDING:
             raise NotDurableError("the journal is full")
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(done, tuple(rows), work))
+        queue = self._waiting if behind_until is None else self._behind
+        queue.append(_Write(done, tuple(rows), work, behind_until))
         self._wake.set()
         return done
 
@@ -193,17 +213,35 @@ class Journal:
                     results = await loop.run_in_executor(self._thread, self._commit, group)
                     wrote = self._changes > before
                 self._group_since = None
-                self._settle(group, results, wrote=wrote)
+                if wrote and group[0].behind_until is not None:
+                    self._syncing = asyncio.create_task(self._sync(group, results))
+                else:
+                    self._settle(group, results, wrote=wrote)
                 self._checkpoint_if_due(len(group))
                 if self._log_is_long():
                     # With nobody writing meanwhile, so that SQLite begins the log anew.
                     await loop.run_in_executor(self._checkpoints, self._move_log, True)
             if self._closing:
+                if self._syncing is not None:
+                    await asyncio.wait([self._syncing])
+                    continue  # what waited for it comes next
                 if self._dictation is not None:
                     self._dictation.close()
                     await loop.run_in_executor(self._thread, self._dictation.wait)
                 await loop.run_in_executor(self._thread, self._disconnect)
                 return
+
+    async def _sync(self, group: Sequence[_Write[object]], results: Sequence[object]) -> None:
+        """Beside the writer: the end of work in the background that changed something."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._checkpoints, self._background.sync)
+        except Exception as error:
+            log.error("log_not_synced", reason=one_line(error))
+            results = [NotDurableError(one_line(error))]
+        self._syncing = None
+        self._settle(group, results, wrote=True)
+        self._wake.set()
 
     async def _dictated(self, group: Sequence[_Write[object]]) -> list[object] | None:
         """What became of each write of a group of mere rows; None for any other group."""
@@ -245,7 +283,16 @@ class Journal:
         except Exception as error:
             log.warning("checkpoint_failed", reason=one_line(error))
 
+    def _pending(self) -> int:
+        return len(self._waiting) + len(self._behind)
+
     def _next_group(self) -> list[_Write[object]]:
+        now = self._clock.monotonic()
+        while self._behind and self._syncing is None:
+            if self._waiting and now < (self._behind[0].behind_until or 0.0):
+                break
+            if not (write := self._behind.popleft()).done.done():
+                return [write]
         group: list[_Write[object]] = []
         while self._waiting and len(group) < GROUP:
             write = self._waiting.popleft()
@@ -253,7 +300,19 @@ class Journal:
                 group.append(write)
         return group
 
+    def _commit_behind(self, work: Callable[[Connection], object]) -> object:
+        try:
+            result, changes = self._background.run(work)
+        except Exception as error:
+            if _is_failing(error):
+                self._background.close()
+            return error
+        self._changes += changes
+        return result
+
     def _commit(self, group: Sequence[_Write[object]]) -> list[object]:
+        if group[0].behind_until is not None and group[0].work is not None:
+            return [self._commit_behind(group[0].work)]
         try:
             if self._connection is None:
                 self._connection = self._database.writer()
@@ -272,6 +331,7 @@ class Journal:
         return results
 
     def _disconnect(self) -> None:
+        self._background.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(SQLAlchemyError):

@@ -129,15 +129,20 @@ def test_a_leg_keeps_the_call_that_it_was_joined_to(
     assert (read.source, read.tenant_id, read.call_id) == ("file", tenant, CALL_ID)
 
 
+@pytest.mark.parametrize("set_back", [False, True])
 def test_what_was_hidden_stays_so_when_the_file_tells_of_it(
-    database: Database, directory: TenantDirectory, clock: HandClock
+    database: Database, directory: TenantDirectory, clock: HandClock, set_back: bool
 ) -> None:
     put(database, AMI, within=house(directory))
     add_tenant(database, clock, "long")
     with database.writing() as connection:
         connection.execute(update(calls).values(tenant_id="long"))
         directory.refresh(connection)
-    put(database, FILE, within=house(directory, OVER + timedelta(days=1)))
+    later = OVER + timedelta(days=1)
+    if set_back:
+        with database.writing() as connection:
+            connection.execute(insert(clock_marks).values(id=1, seen_at=later))
+    put(database, FILE, within=house(directory, at(60) if set_back else later))
     (row,) = rows(database)
     assert (row.source, row.expires_at) == ("file", AMI.ended_at + timedelta(days=30))
 

@@ -280,6 +280,17 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
         read_place(text)
 
 
+def test_a_cursor_of_another_period_opens_nothing_before_the_one_that_is_asked_for(
+    database: Database, tenant: str
+) -> None:
+    put_records(database, [record(n) for n in range(4)])
+    late = Wanted("acme", since=NOON + timedelta(seconds=3))
+    with database.reading() as connection:
+        early = read_page(connection, ALL, beginning(connection), LATER, 1).following
+        assert early is not None
+        assert sequences(list(read_page(connection, late, early, LATER).records)) == [3]
+
+
 def test_a_cursor_is_read_back_as_it_was_written() -> None:
     for place in (Place(7), Place(9, "acme", NOON + timedelta(microseconds=1), 3)):
         assert read_place(place.as_text()) == place

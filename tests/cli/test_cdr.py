@@ -220,7 +220,7 @@ def test_of_a_tenant_whose_contract_has_ended_nobody_sees_any_more(filled: Comma
 
 def call_of(callguard: CommandLine) -> str:
     with kept(callguard) as database, database.reading() as connection:
-        return connection.execute(select(calls.c.id)).scalars().one()
+        return str(connection.execute(select(calls.c.id)).scalars().one())
 
 
 def test_a_file_that_is_there_stays_unless_told_otherwise(filled: CommandLine) -> None:

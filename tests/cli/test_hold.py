@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
 
+from callguard.cli.hold import _moment
 from callguard.config import Settings
 from callguard.storage.database import Database
 from callguard.storage.schema import audit
@@ -122,3 +124,10 @@ def test_a_day_begins_where_the_tenant_is(acme: CommandLine) -> None:
     assert acme("tenant", "set", "acme", "time_zone=Asia/Jerusalem").code == 0
     (held,) = placed(acme, *REVIEW, "--tenant", "acme", "--from", "2026-07-01")
     assert held["from"] == "2026-06-30T21:00:00+00:00"
+
+
+def test_a_period_that_ends_in_an_hour_that_comes_twice_has_all_of_it() -> None:
+    zone, hour = ZoneInfo("Europe/Paris"), "2026-10-25T02:30"
+    assert _moment(hour, zone) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert _moment(hour, zone, pick=max) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    assert _moment("2026-10-25", zone) == _moment("2026-10-25", zone, pick=max)

@@ -9,12 +9,14 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from callguard.config import Settings
 from callguard.gate.lease import FILE as LEASE_FILE
 from callguard.recording import age
 from callguard.recording.keyring import open_keyring
+from callguard.retention.backup import restoring
 from callguard.retention.backup.marker import RESTORING, Marker, begin
 from callguard.retention.backup.placing import place_of
 from callguard.retention.backup.sealing import seal_manifest
@@ -126,6 +128,19 @@ def test_a_ledger_that_was_kept_elsewhere_is_named(acme: CommandLine) -> None:
     (acme.data / "erasures.ledger").rename(saved)
     told = told_by(back(acme, folder, "--ledger", str(saved), "--json"))
     assert told["forgotten_again"] == 1
+
+
+def test_one_that_was_cut_off_still_says_that_later_erasures_are_not_known(
+    acme: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erase(acme, record(acme))
+    folder = backed_up(acme)
+    (acme.data / "erasures.ledger").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "verify_objects", lambda *_: (_ for _ in ()).throw(OSError(5, "")))
+        assert back(acme, folder, *ACCEPT).code == 1
+    assert (acme.folder / "new/erasures.ledger").exists()
+    assert told_by(back(acme, folder, *ACCEPT, "--json"))["ledger_of_backup"] is True
 
 
 def flip(path: Path, at: int = -100) -> None:
@@ -250,7 +265,11 @@ def test_it_is_put_back_where_the_settings_say(acme: CommandLine) -> None:
     acme(*back_here).refused("is there already")
     for path in acme.data.glob("callguard.db*"):
         path.unlink()
-    assert acme(*back_here).code == 0
+    store_of(acme).put("made-later", [b"sealed"])
+    (acme.data / "exports").mkdir(exist_ok=True)
+    (acme.data / "exports/calls.csv").write_text("+442079460001")
+    (acme.data / "exports/.lock").touch()
+    assert "2 objects or exports belong to no row" in acme(*back_here).out
     assert acme("recording", "list").code == 0
 
 
@@ -294,10 +313,17 @@ def test_it_says_what_it_cannot_know_and_is_reopened_for_a_reason(acme: CommandL
     assert "opt-outs, withdrawn consents and holds since 20" in said.out
     there = ("--config", str(acme.folder / "new/callguard.toml"))
     acme("purge", *there).refused("holds that were placed since are missing")
+    confirm = ("purge", "--confirm-clock", "--reason", "it is right", *there)
+    acme(*confirm).refused("then callguard reopen")
+    numbers, out = acme.folder / "list.csv", str(acme.folder / "out.csv")
+    numbers.write_text("+442079460001\n")
+    scrub = ("scrub", str(numbers), out, "--tenant", "acme", *there)
+    acme(*scrub).refused("opt-outs, withdrawals and holds since then are missing")
     acme("reopen", "--reason", " ", *there).refused("needs a reason")
     assert acme("reopen", "--reason", "nothing since", *there).code == 0
     acme("reopen", "--reason", "nothing since", *there).refused("nothing waits")
     assert acme("purge", *there).code == 0
+    assert acme(*scrub).code == 0
 
 
 def test_nothing_is_restored_where_a_service_gives_signs_of_life(acme: CommandLine) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from callguard.retention.classes import SETTABLE
 from callguard.storage.database import Database
-from callguard.storage.schema import audit, call_records, contacts
+from callguard.storage.schema import audit, call_records, contacts, tenant_retention
 from tests.cli.conftest import CommandLine
 from tests.retention.rows import put
 
@@ -118,6 +118,18 @@ def test_what_is_kept_otherwise_than_chosen_is_told(acme: CommandLine) -> None:
         file.write("\n" + folder)
     assert "voicemail: files that are there follow it too" in acme(*ACME, "voicemail", "9d").out
     assert "voicemail would be kept 1 day;" in acme(*ACME, "voicemail", "1d", "--dry-run").out
+
+
+def test_a_tenant_that_cannot_be_read_is_not_passed_over(acme: CommandLine) -> None:
+    assert acme(*ACME, "recording", "30d").code == 0
+    database = opened(acme)
+    with database.writing() as connection:
+        connection.execute(update(tenant_retention).values(span="ten years"))
+    database.close()
+    said = acme("tenant", "list")
+    assert (said.code, said.err.count("tenant acme cannot be read")) == (0, 1)
+    acme("tenant", "show", "acme").refused("tenant acme cannot be read")
+    acme(*ACME).refused("tenant acme cannot be read")
 
 
 def test_records_that_are_there_go_sooner_only_on_a_yes(acme: CommandLine) -> None:

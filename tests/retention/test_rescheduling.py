@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from callguard.audit.log import first_broken
 from callguard.consent.evidence import used
@@ -18,8 +19,11 @@ from callguard.ids import uuid7
 from callguard.policy.packs import limits_of, shipped_packs
 from callguard.policy.span import Span
 from callguard.recording.erasure import Write
+from callguard.recording.store.folder import FolderStore
 from callguard.retention import rescheduling
 from callguard.retention.dating import AFFECTED, BOOKS
+from callguard.retention.holds.placing import NewHold, add, release
+from callguard.retention.purging.purge import Surroundings, purge
 from callguard.retention.rescheduling import Tally, reschedule
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
@@ -29,11 +33,13 @@ from callguard.storage.schema import (
     calls,
     consents,
     erasures,
+    leases,
     recordings,
 )
 from callguard.tenants.keeping import Concern, concerning, keeping_evidence
 from callguard.tenants.tenant import Tenant, TenantSettings
 from tests.clock import HandClock
+from tests.databases import ledger_of
 from tests.retention.rows import EVERY, put
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -182,11 +188,9 @@ async def test_what_only_a_law_keeps_of_an_erased_call_gets_no_later_date(
         for data_class in ("call_record", "recording"):
             put_at(database, data_class, number, NOON)
             table = EVERY[data_class]
-            mine = table.c.call_id.is_(None) if number == 1 else table.c.call_id != "erased"
+            new = table.c.call_id.is_distinct_from("erased")
             with database.writing() as connection:
-                connection.execute(
-                    update(table).where(mine | (table.c.call_id == "c")).values(call_id=call)
-                )
+                connection.execute(update(table).where(new).values(call_id=call))
     part = {"data_class": "call_part", "object_id": f"erased/{kept}", "at": NOON}
     with database.writing() as connection:
         connection.execute(insert(erasures).values(**part))
@@ -195,8 +199,27 @@ async def test_what_only_a_law_keeps_of_an_erased_call_gets_no_later_date(
     assert [found[name].later for name in ("call_record", "recording")] == [1, 1]
     for name in ("call_record", "recording"):
         assert dates(database, name) == [NOON + YEAR, datetime(2029, 11, 20, 12, tzinfo=UTC)]
-    found = await run(journal, keeping(call_record="1d"), "call_record", at=NOON)
-    assert found["call_record"].sooner == 2
+
+
+async def test_a_held_row_gets_its_date_and_goes_when_it_is_released(
+    database: Database, journal: Journal, tenant: str, tmp_path: Path
+) -> None:
+    put_at(database, "call_record", 1, NOON - 40 * DAY)
+    with database.writing() as connection:
+        hold = add(connection, NewHold("claims", "ann", NOON + DAY, tenant="acme"), NOON).id
+    found = await run(journal, keeping(call_record="30d"), "call_record")
+    assert found["call_record"] == Tally(1, 1, 0, 1)
+    taken = []
+    for released in (False, True):
+        with database.writing() as connection:
+            if released:
+                release(connection, [hold], NOON, "ann", {})
+            connection.execute(delete(leases))
+        store, around = FolderStore(tmp_path / "o"), Surroundings(exports=tmp_path / "e")
+        ledger, clock = ledger_of(database), HandClock(NOON)
+        certificate = await purge(journal.write, store, ledger, clock, actor="test", around=around)
+        taken.append(certificate.counts["call_record"])
+    assert taken == [0, 1]
 
 
 async def test_where_nothing_is_to_go_sooner_it_only_lengthens(

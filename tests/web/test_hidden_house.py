@@ -67,11 +67,6 @@ async def shown(service: Service, token: str) -> dict[str, bool]:
                 text = await answer.text()
                 assert answer.status in (200, 404), (path, answer.status, text)
                 found[name] = CALL in text
-        async with client.get(f"http://127.0.0.1:{service.web_port}/live") as answer:
-            told = b""
-            while b"data:" not in told:
-                told += await answer.content.readuntil(b"\n\n")
-            found["the live stream"] = CALL.encode() in told
     return found
 
 

@@ -2,8 +2,10 @@
 
 A spreadsheet takes a cell that begins with ``=``, ``+``, ``-``, ``@`` or some white space for a
 formula, and whoever can set a campaign's or a caller's name could so have it run one. Such a cell
-gets an apostrophe in front. A plus and nothing but digits is a number and stays. To have the text
-back, take one apostrophe off each cell that begins with one or more of them and then such a sign.
+gets an apostrophe in front. So does what follows a semicolon, a tab or the end of a line within a
+cell: where lists are written with semicolons, a spreadsheet takes these for the ends of cells,
+whatever is quoted. A plus and nothing but digits is a number and stays. To have the text back, take
+one apostrophe away wherever one or more of them and then such a sign stand in these places.
 """
 
 import csv
@@ -18,9 +20,14 @@ from callguard.cdr.columns import COLUMNS, NAMES, Told, moment
 _SIGNS: Final = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 """What begins a formula, in full width too (OWASP, "CSV Injection")."""
 
-_FORMULA: Final = re.compile(f"'*[{_SIGNS}]")
-_NUMBER: Final = re.compile(r"\+[0-9]+")
 _FIRST: Final = frozenset("'=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_ENDS: Final = re.compile(r"[;\t\r\n]")
+_BEGIN: Final = r"(?:\A|(?<=[;\t\r\n]))"
+"""Where a cell begins, for whatever spreadsheet."""
+
+_FORMULA: Final = re.compile(f"{_BEGIN}(?='*[{_SIGNS}])")
+_HARMLESS: Final = re.compile(f"{_BEGIN}'(?='*[{_SIGNS}])")
+_NUMBER: Final = re.compile(r"\+[0-9]+")
 
 _MOMENTS: Final = [place for place, one in enumerate(COLUMNS) if one.kind == "moment"]
 _SEVERAL: Final = [(at, one.between) for at, one in enumerate(COLUMNS) if one.kind == "texts"]
@@ -37,14 +44,12 @@ def csv_pieces(pages: Iterable[Sequence[Told]], *, as_is: bool = False) -> Itera
 
 def harmless(text: str) -> str:
     """The text as a cell that no spreadsheet takes for a formula."""
-    if text[:1] not in _FIRST or not _FORMULA.match(text) or _NUMBER.fullmatch(text):
-        return text
-    return f"'{text}"
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub("'", text)
 
 
 def harmed(cell: str) -> str:
     """The text that ``harmless`` was given."""
-    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
+    return _HARMLESS.sub("", cell)
 
 
 def _cells(record: Told, as_is: bool) -> list[object]:
@@ -58,7 +63,7 @@ def _cells(record: Told, as_is: bool) -> list[object]:
     if not as_is:
         for place in _TEXTS:
             text = cells[place]
-            if isinstance(text, str) and text[:1] in _FIRST:
+            if isinstance(text, str) and (text[:1] in _FIRST or _ENDS.search(text)):
                 cells[place] = harmless(text)
     return cells
 

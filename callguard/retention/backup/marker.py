@@ -17,11 +17,12 @@ RESTORING = "restoring"
 @dataclass(frozen=True, slots=True)
 class Marker:
     """Which restore: its id, which its certificate bears, and the SHA-256 of the manifest of its
-    backup."""
+    backup; whether it knows only that backup's own ledger, which by now may lie in its place."""
 
     restore: str
     manifest: str
     begun_at: str
+    ledger_of_backup: bool = False
 
 
 def require_not_restoring(settings: Settings) -> None:
@@ -37,7 +38,12 @@ def read_marker(data: Path) -> Marker | None:
     """The restore under way in a data folder. Raises BackupError where it cannot be read."""
     try:
         told: Mapping[str, object] = json.loads((data / RESTORING).read_bytes())
-        return Marker(str(told["restore"]), str(told["manifest"]), str(told["begun_at"]))
+        return Marker(
+            str(told["restore"]),
+            str(told["manifest"]),
+            str(told["begun_at"]),
+            bool(told.get("ledger_of_backup")),
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

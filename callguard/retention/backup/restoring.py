@@ -36,7 +36,7 @@ from callguard.retention.backup.objects import NAMED
 from callguard.retention.backup.placing import Place
 from callguard.retention.backup.sealing import opened_by
 from callguard.retention.backup.snapshot import head_of, looking_into
-from callguard.retention.backup.verifying import Order, Restored, verify_objects
+from callguard.retention.backup.verifying import Order, Restored, count_strays, verify_objects
 from callguard.retention.erasures.forgetting import forget_again
 from callguard.retention.erasures.ledger import ErasureLedger, LedgerError
 from callguard.storage.database import Database
@@ -78,7 +78,7 @@ def restore(order: Order, clock: Clock, *, actor: str, told: Told = nobody) -> R
             raise BackupError(f"another restore to {data} is under way")
         require_empty(order.place)  # somebody else may have been quicker
         result = _restore(order, clock, actor, told)
-    if order.ledger.of_backup:
+    if result.ledger_of_backup:
         log.error("restored_without_later_erasures", backup=order.backup.folder.name)
     return result
 
@@ -88,13 +88,17 @@ def _restore(order: Order, clock: Clock, actor: str, told: Told) -> Restored:
     begun = marker.read_marker(data)
     if begun is None:
         at = clock.now()
-        begun = marker.Marker(str(uuid7(at)), order.backup.digest, at.isoformat())
+        begun = marker.Marker(
+            str(uuid7(at)), order.backup.digest, at.isoformat(), order.ledger.of_backup
+        )
         marker.begin(data, begun)
     elif begun.manifest != order.backup.digest:
         raise BackupError(
             f"{data} is being restored from another backup: give that one, or empty it"
         )
-    result = Restored(id=begun.restore)
+    result = Restored(id=begun.restore, ledger_of_backup=order.ledger.of_backup)
+    if begun.ledger_of_backup and order.ledger.path == order.place.settings.erasure_ledger:
+        result.ledger_of_backup = True  # what lies there the first try put there
     if not final.exists():
         draft = final.with_name(final.name + DRAFT)
         _begin_anew(draft)
@@ -187,6 +191,8 @@ def _open(
     except LedgerError as error:
         raise BackupError(f"nothing is opened: {error}") from error
     verify_objects(order, database, result, told)
+    if order.place.text is None:
+        result.strays = count_strays(order, database)
     if (result.missing or result.damaged) and not order.incomplete:
         named = [*result.damaged, *result.missing]
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
@@ -206,7 +212,7 @@ def _certify(order: Order, database: Database, result: Restored, clock: Clock, a
         "made_at": order.backup.manifest.made_at,
         "finished_at": now.isoformat(),
         "ledger_lines": end.sequence if end is not None else 0,
-        "ledger_of_backup": order.ledger.of_backup,
+        "ledger_of_backup": result.ledger_of_backup,
         "forgotten_again": result.applied.applied,
         "counts": dict(result.applied.classes),
         "objects": {

@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import select
 
 from callguard.recording import age
+from callguard.recording.erasure import objects_of
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectStore
 from callguard.recording.store.opening import open_store
@@ -18,7 +20,7 @@ from callguard.retention.backup.objects import is_right, is_stored, put_back
 from callguard.retention.backup.placing import Place
 from callguard.retention.erasures.forgetting import Forgotten
 from callguard.storage.database import Database
-from callguard.storage.schema import archives, recordings
+from callguard.storage.schema import archives, exports, recordings
 
 AT_ONCE = 1_000
 """Objects that are looked up with one statement."""
@@ -42,15 +44,17 @@ class Order:
 @dataclass(slots=True)
 class Restored:
     """What it came to. ``missing`` and ``damaged`` are ids of recordings and archives;
-    ``forgotten`` are objects that the ledger names; ``bytes`` is of database and objects,
-    ``seconds`` how long they took."""
+    ``forgotten`` are objects that the ledger names, ``strays`` what belongs to no row; ``bytes`` is
+    of database and objects, ``seconds`` how long they took."""
 
     id: str = ""
+    ledger_of_backup: bool = False
     verified: int = 0
     copied: int = 0
     forgotten: int = 0
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    strays: int = 0
     applied: Forgotten = field(default_factory=Forgotten)
     bytes: int = 0
     seconds: float = 0.0
@@ -78,6 +82,22 @@ def verify_objects(order: Order, database: Database, result: Restored, told: Tol
                 continue
             _verify(order, store, folder, one, header, result, told)
     sync_all(folder.objects_folder)
+
+
+def count_strays(order: Order, database: Database) -> int:
+    """What lies in the store and among the exports and belongs to no row: made after the backup.
+    Raises ObjectStoreError, OSError."""
+    with database.reading() as connection:
+        known = set(connection.execute(select(archives.c.payload)).scalars())
+        for row in connection.execute(select(recordings.c.id, recordings.c.payload)):
+            known.update(objects_of(row.id, row.payload))
+        files = {
+            Path(one).name for one in connection.execute(select(exports.c.file)).scalars() if one
+        }
+    folder = order.place.settings.export_folder
+    found = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    objects = sum(name not in known for name in open_store(order.place.settings).names())
+    return objects + sum(not name.startswith(".") and name not in files for name in found)
 
 
 def _headers(

@@ -1,5 +1,10 @@
 """What is callguard's own, in which nothing is governed."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
 from callguard.config import Folder, Settings
 from callguard.retention.folders.root import Own
 
@@ -23,6 +28,16 @@ def own_places(settings: Settings, folder: Folder) -> tuple[Own, ...]:
             for other in settings.folders
             if other.path != folder.path
         ),
-        Own(settings.master_key, "the master key", whole=False),
-        *(Own(path, "a copy of the ledger", whole=False) for path in settings.ledger.copies),
+        *(Own(path, title, whole=False) for path, title in _files(settings)),
     )
+
+
+def _files(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Which no folder to govern may hold: some are not changed for years, and would be due."""
+    yield settings.master_key, "the master key"
+    yield settings.api_token, "the token of the API"
+    yield settings.sms_token, "the token of the text messages"
+    if (database := make_url(settings.database_url).database) and Path(database).is_absolute():
+        yield Path(database), "the database"
+    yield from ((path, "a copy of the ledger") for path in settings.ledger.copies)
+    yield from ((one.secret_file, "the manager's secret") for one in settings.asterisk)

@@ -15,11 +15,8 @@ from sqlalchemy import (
     Row,
     Table,
     and_,
-    case,
     exists,
     func,
-    literal,
-    null,
     or_,
     select,
     true,
@@ -27,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement, FromClause
 
+from callguard.retention.holds.dialled import ends_alike, is_dialled, tail_of, tails
 from callguard.storage.schema import (
     archives,
     attempts,
@@ -72,11 +70,6 @@ _INSTANTS: Final[dict[Table, tuple[ColumnElement[Any], ColumnElement[Any]]]] = {
 """First and last instant of a row; what is not here lies in every period."""
 
 
-TAIL: Final = 7
-"""Digits at the end of a number by which one is known in a call record of which nobody knows whom
-it is about."""
-
-
 def any_hold(connection: Connection) -> bool:
     """Whether any hold stands."""
     stands = select(holds.c.id).where(holds.c.released_at.is_(None)).limit(1)
@@ -106,12 +99,12 @@ def is_held(table: Table) -> ColumnElement[bool]:
     if "subject" in own:
         ways.append(_hold(table, named.subject == own.subject, rest))
     if table is call_records:
-        ways.append(_hold(table, _is_dialled(named.subject), rest))
+        ways.append(_hold(table, is_dialled(named.subject), rest))
         # Not asked hold by hold but where one ends alike.
-        ends = select(_tail(some.c.subject)).where(some.c.released_at.is_(None))
-        alike = or_(*(one.in_(ends.where(some.c.subject.is_not(None))) for one in _tails()))
+        ends = select(tail_of(some.c.subject)).where(some.c.released_at.is_(None))
+        alike = or_(*(one.in_(ends.where(some.c.subject.is_not(None))) for one in tails()))
         nobody = and_(own.subject.is_(None), alike)
-        ways.append(and_(nobody, _hold(table, _ends_alike(named.subject), rest)))
+        ways.append(and_(nobody, _hold(table, ends_alike(named.subject), rest)))
     for other, key in _naming(table):
         joined = select(holds.c.id).join(other, other.c.subject == named.subject)
         of_call = joined.where(key == call, named.released_at.is_(None), rest)
@@ -179,8 +172,8 @@ def _covers(table: Table, hold: Any) -> ColumnElement[bool]:
     if "subject" in own:
         whose.append(own.subject == hold.subject)
     if table is call_records and hold.subject is not None:
-        whose.append(_is_dialled(hold.subject))
-        whose.append(and_(own.subject.is_(None), _ends_alike(hold.subject)))
+        whose.append(is_dialled(hold.subject))
+        whose.append(and_(own.subject.is_(None), ends_alike(hold.subject)))
     for other, key in _naming(table):
         names = select(other.c.subject).where(key == call, other.c.subject == hold.subject)
         whose.append(exists(names.correlate(table, holds)))
@@ -211,36 +204,6 @@ def _before_end(table: Table, hold: Any) -> ColumnElement[bool]:
         return true()
     began: ColumnElement[bool] = _INSTANTS[table][0] < hold.to_at
     return began
-
-
-def _is_dialled(subject: Value) -> ColumnElement[bool]:
-    """Whether a call record has this number, as it is known, as one that called or was called."""
-    number = subject if isinstance(subject, ColumnElement) else literal(subject)
-    return number.in_([call_records.c.caller, call_records.c.called])
-
-
-def _ends_alike(subject: Value) -> ColumnElement[bool]:
-    """Whether a call record that is about nobody, which is one without a verdict, has a number that
-    may be this one, written in any way."""
-    number = subject if isinstance(subject, ColumnElement) else literal(subject)
-    return and_(number.startswith("+"), or_(*(_tail(number) == one for one in _tails())))
-
-
-def _tails() -> list[ColumnElement[str]]:
-    return [_tail(_digits(one)) for one in (call_records.c.caller, call_records.c.called)]
-
-
-def _tail(digits: ColumnElement[str]) -> ColumnElement[str]:
-    """None of fewer digits: an extension would be at the end of every other number."""
-    long = func.length(digits)
-    return case((long >= TAIL, func.substr(digits, long - TAIL + 1)), else_=null())
-
-
-def _digits(number: ColumnElement[str]) -> ColumnElement[str]:
-    """A number without what people put between its digits."""
-    for between in "+ -.()":
-        number = func.replace(number, between, "")
-    return number
 
 
 def _matches(value: Value, condition: Any) -> ColumnElement[bool]:

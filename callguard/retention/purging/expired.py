@@ -149,13 +149,13 @@ def take_rows(
     table = ROWS[name]
     names = _NAMES.get(table, table.primary_key.columns.values())
     step = next_rows(connection, table, now, place, limit, *names)
-    keys = [key_of(table, row) for row in step.rows]
+    first = 1 + len(_key(table))
+    keys = [tuple(row[1:first]) for row in step.rows]
     anonymised = 0
     if table is call_records and keys and (of := statistics.anonymising(connection)):
         anonymised = statistics.count(connection, [key[0] for key in keys], of)
     if keys:
         connection.execute(delete(table).where(among(table, keys)))
-    first = 1 + len(_key(table))
     ids = ["/".join(str(part or "") for part in row[first:-1]) for row in step.rows]
     tally = tally.taken(name, ids, anonymised=anonymised)
     return kept_by_holds(connection, table, name, step, tally), step.place

@@ -18,8 +18,9 @@ from callguard.policy.span import Span
 from callguard.retention.at_end import AtEnd
 from callguard.retention.folders.alone import alone
 from callguard.retention.folders.locking import MARK
+from callguard.retention.folders.own import own_places
 from callguard.retention.folders.removing import Outcome, take
-from callguard.retention.folders.root import FolderError, Root
+from callguard.retention.folders.root import FolderError, Root, refuse_system
 from callguard.retention.folders.walk import File
 from callguard.storage.schema import audit, cdr_cursors, holds
 from tests.retention.folders.conftest import (
@@ -179,6 +180,21 @@ async def test_what_is_not_for_governing_is_refused(rooms: Rooms, path: str, rea
     assert alarm.startswith("folder fax: ")
     assert reason in alarm
     assert await folders.due(DUE) == []
+
+
+@pytest.mark.parametrize("title", ["the database", "the manager's secret"])
+async def test_a_folder_that_holds_a_file_of_callguards_is_refused(
+    rooms: Rooms, title: str
+) -> None:
+    folder = rooms.folder()
+    own = put(folder / "own")
+    settings: dict[str, dict[str, object]] = {
+        "the database": {"database": f"sqlite:///{own}"},
+        "the manager's secret": {"asterisk": (Asterisk(secret_file=own),)},
+    }
+    own_now = own_places(rooms.settings.model_copy(update=settings[title]), rooms.folders[0])
+    with pytest.raises(FolderError, match=f"is, holds or lies in {title}"):
+        refuse_system(folder, own_now)
 
 
 async def test_a_folder_in_trouble_keeps_none_of_the_others_and_its_alarm_ends(

@@ -59,7 +59,7 @@ def test_one_that_is_killed_is_completed_by_the_same_again(
     database.close()
 
     def once(step: int) -> None:
-        own = House(Database(database.url), clock, tmp_path)
+        own = House(Database(str(database.url)), clock, tmp_path)
         with killed_at(step, PLACES):
             forget_again(own.database, own.ledger, clock, actor="t")
             asyncio.run(own.erase())
