@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LEAST_S = 0.0015
+LEAST_S = 0.0002
 COMMIT_S = 0.002
 """What a commit takes beside the work itself, about."""
 
 PATIENCE_S = 1.0
 """How long it waits at most for calls to have been written, then it goes on in turn with them."""
 
-LOG_S = 0.02
+LOG_S = 0.2
 """After so much work the write-ahead log is moved into the database, with the purge standing still:
 a log that is written without a pause never begins anew, and grows."""
 
