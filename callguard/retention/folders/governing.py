@@ -16,9 +16,9 @@ from callguard.clock import Clock
 from callguard.config import Folder, Settings
 from callguard.ids import uuid7
 from callguard.recording.erasure import Write
+from callguard.retention.alone import alone
 from callguard.retention.classes import CLASSES
 from callguard.retention.folders import certificate
-from callguard.retention.folders.alone import alone
 from callguard.retention.folders.certificate import Run, Tally
 from callguard.retention.folders.items import Item, Looker
 from callguard.retention.folders.judging import Judge, read_judge
@@ -199,7 +199,9 @@ class ManagedFolders:
     ) -> dict[str, int]:
         counts: Counter[str] = Counter()
         found = []
-        with alone(self._lock):
+        with alone(self._lock) as mine:
+            if not mine:
+                raise FolderError("another process takes from the managed folders just now")
             for folder in filter(wanted, self._folders):
                 standing = Standing(folder)
                 try:

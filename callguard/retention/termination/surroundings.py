@@ -1,10 +1,6 @@
-"""What terminations stand on: where their files lie, what lies elsewhere, and that one process at a
-time carries them out."""
+"""What terminations stand on: where their files lie, and what lies elsewhere."""
 
-import fcntl
-import os
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +18,7 @@ from callguard.storage.journal import NotDurableError
 from callguard.tenants.tenant import TenantError
 
 LOCK = ".terminations.lock"
+
 FAULTS = (
     AgeError,
     ArchiveError,
@@ -59,24 +56,6 @@ class Places:
 
     exports: Path
     scrubs: Path
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[bool]:
-    """Whether this process carries terminations out, and nobody else until then. ``folder`` is that
-    of the exports. Raises OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(folder / LOCK, flags, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
 
 
 FILES = ("voicemail", "fax", "transcript", "recording", "call_record")

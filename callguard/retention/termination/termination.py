@@ -24,6 +24,7 @@ from callguard.recording.erasure import Write, erase_for_good
 from callguard.recording.keys import KeyWrapper
 from callguard.recording.rekeying.destruction import Reach, destroy
 from callguard.recording.store.objects import ObjectStore
+from callguard.retention.alone import alone
 from callguard.retention.erasures.ledger import ErasureLedger
 from callguard.retention.purging.further import Due
 from callguard.retention.termination import clearing, effects
@@ -45,7 +46,7 @@ from callguard.retention.termination.returning import (
     may_clear,
 )
 from callguard.retention.termination.sources import TABLES
-from callguard.retention.termination.surroundings import FAULTS, FILES, Elsewhere, Places, alone
+from callguard.retention.termination.surroundings import FAULTS, FILES, LOCK, Elsewhere, Places
 from callguard.storage.database import Database
 from callguard.storage.faults import one_line
 from callguard.tenants.directory import TenantDirectory
@@ -103,7 +104,7 @@ class Terminations:
             del self.faults[name]  # another process ended it
         if not waiting:
             return done
-        with alone(self.places.exports) as mine:
+        with alone(self.places.exports / LOCK) as mine:
             ending = await self._ending(now, tenant) if mine else []
             if not ending:
                 return done

@@ -15,8 +15,8 @@ from sqlalchemy import insert
 
 from callguard.config import Asterisk
 from callguard.policy.span import Span
+from callguard.retention.alone import alone
 from callguard.retention.at_end import AtEnd
-from callguard.retention.folders.alone import alone
 from callguard.retention.folders.locking import MARK
 from callguard.retention.folders.own import own_places
 from callguard.retention.folders.removing import Outcome, take
