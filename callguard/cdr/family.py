@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -172,7 +173,8 @@ def up_to(handle: BinaryIO, most: int) -> bytes:
     data = b""
     try:
         # A larger read would lose with its end what a packed file has before the damage.
-        while len(data) < most and (more := handle.read1(most - len(data))):  # type: ignore[attr-defined]
+        piecemeal = cast(BufferedReader, handle)  # or one of the packed files, which read so too
+        while len(data) < most and (more := piecemeal.read1(most - len(data))):
             data += more
     except (OSError, *DAMAGED):
         if not data:

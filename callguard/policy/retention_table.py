@@ -5,7 +5,6 @@ from datetime import date
 from typing import Annotated
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,19 +16,10 @@ from pydantic import (
 from callguard.policy.facts import Direction, Purpose
 from callguard.policy.limits import Bound, RetentionLimit, Whose
 from callguard.policy.rules import Status
-from callguard.policy.scope import check_regions
 from callguard.policy.span import Span, SpanField
+from callguard.policy.tables import Day, Region, Text
 from callguard.retention.classes import SETTABLE
 
-
-def _region(value: str) -> str:
-    check_regions([value])
-    return value
-
-
-_Region = Annotated[str, AfterValidator(_region)]
-_Date = Annotated[date, Field(strict=True)]
-_Text = Annotated[str, Field(min_length=1)]
 _Field = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
@@ -39,7 +29,7 @@ class LimitScope(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    regions: frozenset[_Region] | None = None
+    regions: frozenset[Region] | None = None
     whose: Whose = "tenant"
     purposes: frozenset[Purpose] = frozenset()
     directions: frozenset[Direction] = frozenset()
@@ -55,12 +45,12 @@ class LimitTable(BaseModel):
     bound: Bound
     data_class: Annotated[str, Field(alias="class")]
     span: SpanField
-    title: _Text
-    citation: _Text
-    effective_from: _Date
-    effective_to: _Date | None = None
+    title: Text
+    citation: Text
+    effective_from: Day
+    effective_to: Day | None = None
     status: Status = "unverified"
-    verified_on: _Date | None = None
+    verified_on: Day | None = None
     source: str = ""
     minimum: tuple[_Field, ...] = ()
     scope: LimitScope = LimitScope()

@@ -27,9 +27,9 @@ def _region(value: str) -> str:
     return value
 
 
-_Region = Annotated[str, AfterValidator(_region)]
-_Date = Annotated[date, Field(strict=True)]
-_Text = Annotated[str, Field(min_length=1)]
+Region = Annotated[str, AfterValidator(_region)]
+Day = Annotated[date, Field(strict=True)]
+Text = Annotated[str, Field(min_length=1)]
 
 Cause = Annotated[int, Field(ge=1, le=127, strict=True)]
 """A Q.850 hang-up cause."""
@@ -44,13 +44,13 @@ class RuleTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)+$")]
-    kind: _Text
-    title: _Text
-    citation: _Text
-    effective_from: _Date
-    effective_to: _Date | None = None
+    kind: Text
+    title: Text
+    citation: Text
+    effective_from: Day
+    effective_to: Day | None = None
     status: Status = "unverified"
-    verified_on: _Date | None = None
+    verified_on: Day | None = None
     source: str = ""
     series: str = ""
     on_unknown: OnUnknown = "block"
@@ -93,8 +93,8 @@ class PackTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: _Text
-    regions: frozenset[_Region] = frozenset()
+    title: Text
+    regions: frozenset[Region] = frozenset()
     rule: list[dict[str, object]] = []
     retention: list[dict[str, object]] = []
 

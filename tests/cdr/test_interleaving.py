@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from callguard.cdr.keeper import CallRecordKeeper
+from callguard.cdr.lines import Layout
 from callguard.cdr.master import from_master
 from callguard.cdr.record import from_event, from_line
 from callguard.cdr.source import CallRecordSource
@@ -168,7 +169,7 @@ async def test_no_interleaving_loses_or_doubles_a_record(
     database: Database,
     clock: HandClock,
     made: Made,
-    layout: Callable[..., object],
+    layout: Layout,
     steps: list[Step],
 ) -> None:
     with database.writing() as connection:
@@ -178,7 +179,7 @@ async def test_no_interleaving_loses_or_doubles_a_record(
     journal.start()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "cdr.csv"
-        source = CallRecordSource(file, layout)  # type: ignore[arg-type]
+        source = CallRecordSource(file, layout)
         tenants = TenantDirectory()
         keeper = CallRecordKeeper("east", source, database, journal, tenants, clock)
         world = World(keeper, file, made, database, journal)
