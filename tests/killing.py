@@ -8,30 +8,36 @@ from contextlib import contextmanager
 from typing import Any
 
 
-@contextmanager
-def killed_at(step: int, places: Sequence[tuple[Any, str]]) -> Iterator[None]:
-    """Ends this process before or after the n-th call of the functions named; in a child only: what
-    it puts around them stays."""
-    left = step
+class Fate:
+    """Ends this process, as kill -9 does, at the n-th step that it passes; 0 is never. In a child
+    only: what it puts around things stays."""
 
-    def passes() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def passes(self) -> None:
+        self.left -= 1
+        if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait()
 
-    def around(owner: Any, name: str) -> None:
+    def around(self, owner: Any, name: str) -> None:
+        """Before and after each call of it."""
         real = getattr(owner, name)
 
         def fated(*arguments: Any, **more: Any) -> Any:
-            passes()
+            self.passes()
             result = real(*arguments, **more)
-            passes()
+            self.passes()
             return result
 
         setattr(owner, name, fated)
 
+
+@contextmanager
+def killed_at(step: int, places: Sequence[tuple[Any, str]]) -> Iterator[None]:
+    """Ends this process before or after the n-th call of the functions named."""
+    fate = Fate(step)
     for owner, name in places:
-        around(owner, name)
+        fate.around(owner, name)
     yield

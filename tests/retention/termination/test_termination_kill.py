@@ -5,11 +5,9 @@ import asyncio
 import os
 import random
 import shutil
-import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, event, func, select
 
@@ -18,6 +16,7 @@ from callguard.retention.termination import termination as termination_module
 from callguard.storage.database import Database
 from callguard.storage.schema import archives, calls, purges, tenant_endpoints
 from tests.clock import HandClock
+from tests.killing import Fate
 from tests.retention.termination.conftest import carelessly
 from tests.retention.termination.life import MASTER, NEW_YORK, Life
 from tests.schema import upgrade
@@ -25,31 +24,6 @@ from tests.schema import upgrade
 T = TypeVar("T")
 RUNS = int(os.environ.get("CALLGUARD_KILLS", "2"))
 STEPS = {"day": 66, "month": 195}
-
-
-class Fate:
-    """Ends this process, as kill -9 does, at the n-th step that it passes."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def passes(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()
-
-    def around(self, thing: Any, name: str) -> None:
-        """Before and after each call of it."""
-        real = getattr(thing, name)
-
-        def fated(*arguments: Any) -> Any:
-            self.passes()
-            result = real(*arguments)
-            self.passes()
-            return result
-
-        setattr(thing, name, fated)
 
 
 def life_of(folder: Path, fate: Fate) -> Life:
