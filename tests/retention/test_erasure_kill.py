@@ -4,8 +4,6 @@ readable or gone, and after the restart database and ledger agree."""
 import asyncio
 import os
 import random
-import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +23,7 @@ from callguard.storage.database import Database
 from callguard.storage.schema import erasures, recordings
 from tests.clock import HandClock
 from tests.databases import add_tenant, ledger_of
+from tests.killing import Fate
 from tests.retention.rows import certified, open_tombstones, put_recording
 from tests.schema import upgrade
 
@@ -32,33 +31,6 @@ T = TypeVar("T")
 RUNS = int(os.environ.get("CALLGUARD_KILLS", "6"))
 RECORDINGS = 5
 STEPS = {"erase": 60, "purge": 60}
-
-
-class Fate:
-    """Ends this process, as kill -9 does, at the n-th step that it passes."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def passes(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()
-
-    def around(self, module: Any, name: str) -> None:
-        """Before and after each call of it."""
-        real = getattr(module, name)
-
-        def fated(*arguments: Any) -> Any:
-            self.passes()
-            if name == "pwrite" and self._left == 1:  # half of it
-                arguments = (arguments[0], arguments[1][: len(arguments[1]) // 2], arguments[2])
-            result = real(*arguments)
-            self.passes()
-            return result
-
-        setattr(module, name, fated)
 
 
 class FatefulOs:

@@ -5,7 +5,6 @@ import asyncio
 import os
 import random
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from callguard.storage.journal import Journal
 from callguard.storage.schema import erasures, recordings
 from tests.clock import HandClock
 from tests.databases import add_tenant
+from tests.killing import Fate
 from tests.recording.delivery.house import Deliveries, header, swift
 from tests.schema import upgrade
 
@@ -31,31 +31,6 @@ RUNS = int(os.environ.get("CALLGUARD_KILLS", "2"))
 STEPS = 110
 PLACES = ("one", "two")
 NAMES = ("r0", "r1", "r2")
-
-
-class Fate:
-    """Ends this process, as kill -9 does, at the n-th step that it passes."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def passes(self, *_: object) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()
-
-    def around(self, thing: Any, name: str) -> None:
-        """Before and after each call of it."""
-        real = getattr(thing, name)
-
-        def fated(*given: Any) -> Any:
-            self.passes()
-            result = real(*given)
-            self.passes()
-            return result
-
-        setattr(thing, name, fated)
 
 
 class FatefulOs:

@@ -4,8 +4,6 @@ forgotten, no lock stays, and all certificates together count each thing once.""
 import asyncio
 import os
 import random
-import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +20,7 @@ from callguard.storage.database import Database
 from callguard.tenants.tenant import Tenant, TenantSettings
 from tests.clock import HandClock
 from tests.databases import add_tenant
+from tests.killing import Fate
 from tests.retention.folders.conftest import DUE, SECOND, WRITTEN, Rooms, names, put, put_message
 from tests.schema import upgrade
 
@@ -32,19 +31,6 @@ FAXES, MESSAGES, YOUNG = 9, 6, 3
 ACME = Tenant(
     "acme", "acme", TenantSettings(), (), {"fax": Span(days=30), "voicemail": Span(days=30)}
 )
-
-
-class Fate:
-    """Ends this process, as kill -9 does, at the n-th step that it passes."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def passes(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()
 
 
 class FatefulOs:

@@ -30,8 +30,9 @@ from callguard.storage.schema import (
 )
 from tests.clock import HandClock
 from tests.databases import add_tenant, ledger_of
+from tests.killing import Fate
 from tests.retention.rows import EVERY, certified, left, open_tombstones, put, put_recording
-from tests.retention.test_erasure_kill import Fate, FatefulOs, writer_of
+from tests.retention.test_erasure_kill import FatefulOs, writer_of
 from tests.schema import upgrade
 
 RUNS = int(os.environ.get("CALLGUARD_KILLS", "3"))
