@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from functools import partial
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, Self, TypeVar
 
 import structlog
 from sqlalchemy import Connection, insert, select, update
@@ -23,13 +22,15 @@ from callguard.recording.events import RecordingEvent, as_row
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.spool import Spool, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
-from callguard.recording.tombstones import are_tombstoned, catch_up, known_mark
+from callguard.recording.tombstones import apply_lines, are_tombstoned, catch_up, known_mark
 from callguard.retention.erasures.ledger import (
     ARCHIVE,
     RECORDING,
     Erasure,
     ErasureLedger,
     LedgerError,
+    Line,
+    Mark,
 )
 from callguard.retention.holds.covering import holds_on
 from callguard.retention.schedule import Keep
@@ -79,37 +80,78 @@ async def erase_for_good(
     ledger: ErasureLedger,
     choose: Callable[[Connection], Sequence[Erasure]],
     then: Then | None = None,
-    still: Callable[[], object] | None = None,
 ) -> list[Erasure]:
     """Erases what ``choose`` finds in the database; returns it once nobody can open it any more.
     It goes into the ledger first, and only then are keys and header gone. ``choose`` leaves out
-    what is erased already; ``then`` runs only where something was chosen; ``still`` is asked right
-    before the line is written, and raises where what was chosen is too old.
+    what is erased already; ``then`` runs only where something was chosen.
 
     Raises LedgerError, and then nothing was erased; what ``write`` raises, and then it may yet be.
     """
+    entered = await enter(write, ledger, choose)
+    if entered.lines:
+
+        def apply(connection: Connection) -> None:
+            new = apply_entered(connection, ledger, entered)
+            if then is not None:
+                then(connection, new)
+
+        await write(apply)
+    return list(entered.chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What was chosen and stands in the ledger, and the lines that the database, which had seen
+    it up to ``known``, does not know yet: of what was chosen, and others' before it."""
+
+    chosen: Sequence[Erasure]
+    known: Mark | None
+    lines: Sequence[Line]
+
+    def parted(self, size: int) -> tuple[Self, Self]:
+        """The first so many lines, and the rest."""
+        first, rest = self.lines[:size], self.lines[size:]
+        behind = first[-1].mark if first else self.known
+        return replace(self, lines=first), replace(self, known=behind, lines=rest)
+
+
+async def enter(
+    write: Write,
+    ledger: ErasureLedger,
+    choose: Callable[[Connection], Sequence[Erasure]],
+    still: Callable[[], object] | None = None,
+) -> Entered:
+    """The first half of ``erase_for_good``: the lines are durable. ``still`` is asked right before
+    they are written, and raises where what was chosen is too old."""
     known, chosen = await write(lambda c: (known_mark(c), list(choose(c))))
     if not chosen:
-        return []
+        return Entered((), known, ())
 
-    def enter() -> None:
+    def append() -> Entered:
         if still is not None:
             still()
-        ledger.append(chosen, known)
+        found = ledger.enter(chosen, known)
+        return Entered(chosen, known, (*found.others, *found.new))
 
-    await asyncio.to_thread(enter)
-    await write(partial(_apply, ledger=ledger, chosen=chosen, then=then))
-    return chosen
+    return await asyncio.to_thread(append)
 
 
-def _apply(
-    connection: Connection, ledger: ErasureLedger, chosen: Sequence[Erasure], then: Then | None
-) -> None:
+def apply_entered(connection: Connection, ledger: ErasureLedger, entered: Entered) -> list[Erasure]:
+    """The second half, in a writing transaction; what was new. Where somebody else applied lines
+    meanwhile, the ledger is read again. Raises LedgerError."""
+    if known_mark(connection) == entered.known:
+        if not ledger.holds(entered.lines[-1].mark):
+            raise _replaced(ledger)
+        return apply_lines(connection, entered.lines)
     new = catch_up(connection, ledger)
-    if not are_tombstoned(connection, {one.key for one in chosen} - {one.key for one in new}):
-        raise LedgerError(f"the erasure ledger {ledger.path} was replaced meanwhile")
-    if then is not None:
-        then(connection, new)
+    wanted = {line.erasure.key for line in entered.lines} - {one.key for one in new}
+    if not are_tombstoned(connection, wanted):
+        raise _replaced(ledger)
+    return new
+
+
+def _replaced(ledger: ErasureLedger) -> LedgerError:
+    return LedgerError(f"the erasure ledger {ledger.path} was replaced meanwhile")
 
 
 def of_recordings(connection: Connection, ids: Sequence[str], at: datetime) -> list[Erasure]:

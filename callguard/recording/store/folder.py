@@ -25,6 +25,7 @@ class FolderStore:
         self._reserve = reserve
         self.objects_folder = root / "objects"
         self.parts_folder = root / "parts"
+        self._shards = tuple(self.objects_folder / f"{number:02x}" for number in range(256))
         with _named_failure("prepare", "store"):
             for folder in (root, self.objects_folder, self.parts_folder):
                 _make_folder(folder)
@@ -76,14 +77,14 @@ class FolderStore:
         found: set[str] = set()
         touched: set[Path] = set()
         for name in names:
-            for path in (self.path(name), self.parts_folder / name):
-                with _named_failure("delete", name):
+            with _named_failure("delete", name):
+                for folder in (self._shard(name), self.parts_folder):
+                    touched.add(folder)
                     try:
-                        path.unlink()
-                        found.add(name)
+                        os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
                     except FileNotFoundError:
-                        pass  # perhaps removed just before a crash: its folder is synced anyhow
-                touched.add(path.parent)
+                        continue  # perhaps removed just before a crash: its folder is synced anyhow
+                    found.add(name)
         for folder in touched:
             with _named_failure("delete from", folder.name):
                 if folder.exists():
@@ -117,9 +118,11 @@ class FolderStore:
 
     def path(self, name: str) -> Path:
         """Where the object of that name lies, if there is one."""
+        return self._shard(name) / name
+
+    def _shard(self, name: str) -> Path:
         # By hash: time-ordered names would all fall into one folder.
-        shard = hashlib.sha256(_checked(name).encode("ascii")).hexdigest()[:2]
-        return self.objects_folder / shard / name
+        return self._shards[hashlib.sha256(_checked(name).encode("ascii")).digest()[0]]
 
     def part(self, name: str) -> Path:
         """Where the part of that name lies, if there is one."""

@@ -23,6 +23,7 @@ from callguard.recording.durable import sync_folder
 from callguard.retention.erasures.ledger import (
     BEGINNING,
     LOCK_S,
+    Entered,
     Erasure,
     ErasureLedger,
     LedgerError,
@@ -43,7 +44,7 @@ AT_ONCE = 1_000
 
 
 class CopiedLedger(ErasureLedger):
-    """A ledger with copies. ``append`` returns once the ledger itself has the lines, and each copy
+    """A ledger with copies. ``enter`` returns once the ledger itself has the lines, and each copy
     has them too or is told of in ``copy_faults``."""
 
     def __init__(self, path: Path, copies: Iterable[Path]) -> None:
@@ -57,12 +58,12 @@ class CopiedLedger(ErasureLedger):
         """What is wrong with the copies, a line each."""
         return tuple(self._faults.values())
 
-    def append(self, erasures: Sequence[Erasure], known: Mark | None) -> int:
-        """See ErasureLedger.append."""
-        count = super().append(erasures, known)
+    def enter(self, erasures: Sequence[Erasure], known: Mark | None) -> Entered:
+        """See ErasureLedger.enter."""
+        entered = super().enter(erasures, known)
         if erasures:
             self.follow()
-        return count
+        return entered
 
     def follow(self) -> None:
         """Brings every copy up to the ledger."""

@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -62,6 +63,7 @@ __all__ = [
     "RECORDING",
     "TENANT",
     "TENANT_KEY",
+    "Entered",
     "Erasure",
     "ErasureLedger",
     "LedgerError",
@@ -77,6 +79,15 @@ _LOOK_S = 0.01
 
 class LedgerError(RuntimeError):
     """The ledger cannot be written, or not be trusted; nothing may be erased then. One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What stands in the ledger behind the place that a database has seen: ``others`` stood there
+    already, ``new`` was written just now."""
+
+    others: Sequence[Line] = ()
+    new: Sequence[Line] = ()
 
 
 class ErasureLedger:
@@ -151,32 +162,36 @@ class ErasureLedger:
                     yield read(raw.rstrip(b"\n"))[0]
 
     def append(self, erasures: Sequence[Erasure], known: Mark | None) -> int:
-        """Makes lines durable with one sync; returns how many. ``known`` is a place that the
+        """As ``enter``; how many lines are new."""
+        return len(self.enter(erasures, known).new)
+
+    def enter(self, erasures: Sequence[Erasure], known: Mark | None) -> Entered:
+        """Makes lines durable with one sync; returns all behind ``known``, a place that the
         database has seen (None: never any): the file must hold it, and what a line behind it names
         already is not named again. When it raises, nothing may be erased."""
         if not erasures:
-            return 0
+            return Entered()
         try:
             with self.writing(create=known is None) as file:
-                return self._append(file, erasures, known)
+                return self._enter(file, erasures, known)
         except FileNotFoundError as error:
             raise self._error("is missing") from error
         except OSError as error:
             raise self._error(f"cannot be written: {error.strerror or error}") from error
 
-    def _append(self, file: BinaryIO, erasures: Sequence[Erasure], known: Mark | None) -> int:
-        end, named = self.end_of(file), set[tuple[str, str]]()
+    def _enter(self, file: BinaryIO, erasures: Sequence[Erasure], known: Mark | None) -> Entered:
+        end, others = self.end_of(file), list[Line]()
         if known is not None and (end is None or not holds_place(file, known)):
             raise self._error("is not the one that the database knows")
         if end is not None:
-            behind = self.lines_of(file, known or BEGINNING, end.position)
-            named = {line.erasure.key for line in behind}
+            others += self.lines_of(file, known or BEGINNING, end.position)
         else:
             write_lines(file, FIRST_LINE, 0)
             end = BEGINNING
         if end.sequence == 0:
             sync_folder(self.path.parent)
-        start, written = end.position, list[bytes]()
+        named = {line.erasure.key for line in others}
+        start, written, new = end.position, list[bytes](), list[Line]()
         for erasure in erasures:
             if erasure.key in named:
                 continue
@@ -186,9 +201,10 @@ class ErasureLedger:
             except LineError as error:
                 raise self._error(f"takes no such line: {error}") from error
             written.append(raw)
+            new.append(Line(erasure, end))
         # Also where nothing is: it may not be synced yet.
         self._write(file, b"".join(written), start)
-        return len(written)
+        return Entered(others, new)
 
     def _write(self, file: BinaryIO, data: bytes, start: int) -> None:
         if not ledger_redo.is_needed(start, len(data)):

@@ -94,7 +94,7 @@ class DailyPurge:
                 continue
             except Exception as error:  # the next time tries again; the page shows the fault
                 self._failed(error)
-            self.waits_for = None
+                self.waits_for = None
             self.next = self._after(self._clock.now())
 
     async def _purge(self) -> None:
@@ -106,7 +106,7 @@ class DailyPurge:
             actor="callguard",
             around=self._around,
         )
-        self.fault = None
+        self.waits_for = self.fault = None
         for room, reason in self.last.faults.items():
             self.fault = f"{room}: {reason}"
         if self._drop is not None:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy.sql import ColumnElement
 
 from callguard.clock import Clock
-from callguard.recording.erasure import Write, objects_of_erasure, of_recordings
+from callguard.recording.erasure import Write, objects_of_erasure
 from callguard.recording.store.objects import ObjectStore
 from callguard.recording.tombstones import WITH_PAYLOAD
 from callguard.retention.erasures.ledger import ARCHIVE, RECORDING, Erasure
@@ -19,7 +21,7 @@ from callguard.retention.purging.giving_way import GivingWay
 from callguard.retention.purging.pace import Pace
 from callguard.storage.schema import archives, erasures, recordings
 
-PAYLOADS = 5_000
+PAYLOADS = 2_000
 """Most payloads that are removed at once: a store may sync each of its folders once a time."""
 
 TABLES = {RECORDING: recordings, ARCHIVE: archives}
@@ -28,17 +30,21 @@ Begun = tuple[str, str, str | None]
 """Class, id and payload of a tombstone whose payload may still be there."""
 
 
-def erasures_of(
-    connection: Connection, data_class: str, ids: Sequence[str], at: datetime
-) -> list[Erasure]:
-    """The erasures of those that exist and are not being erased yet."""
-    if data_class == RECORDING:
-        return of_recordings(connection, ids, at)
-    own = archives.c
-    rows = connection.execute(
-        select(own.id, own.payload).where(own.id.in_(ids), own.state != "erasing")
-    )
-    return [Erasure(ARCHIVE, row.id, row.payload, at) for row in rows]
+def wanted(data_class: str) -> Sequence[ColumnElement[Any]]:
+    """What of a row is asked for ``erasures_of``."""
+    own = TABLES[data_class].c
+    return own.id, own.payload, own.state
+
+
+def erasures_of(data_class: str, rows: Sequence[Row[Any]], at: datetime) -> list[Erasure]:
+    """The erasures of those that are not being erased yet."""
+    # What is just being sealed lies under its own id before the row says so.
+    own_id = data_class == RECORDING
+    return [
+        Erasure(data_class, row.id, row.payload or (row.id if own_id else None), at)
+        for row in rows
+        if row.state != "erasing"
+    ]
 
 
 def unfinished(connection: Connection) -> int:

@@ -1,9 +1,9 @@
 """The purge: takes away what has expired, in small transactions, and leaves a certificate.
 
-Recordings and archives go first, as ``retention/erasing.py`` says; rows of other kinds go before
-the payloads, so that a store that fails keeps none of them. What a hold covers stays, hidden: it is
-asked in the transaction that deletes. A purge that was cut short is taken up by the next one; what
-it took stands in its own certificate, which then has no end.
+Recordings and archives go first, as ``erasing.py`` says; their payloads go beside the rows of other
+kinds, so that a store that is slow or fails keeps none of them. What a hold covers stays, hidden:
+it is asked in the transaction that deletes. A purge that was cut short is taken up by the next one;
+what it took stands in its own certificate, which then has no end.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from callguard.clock import Clock
 from callguard.ids import uuid7
-from callguard.recording.erasure import Write, erase_for_good
+from callguard.recording.erasure import Entered, Write, apply_entered, enter
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.retention.erasures.ledger import Erasure, ErasureLedger
 from callguard.retention.purging import audit_prefix, certificates, export_files, leader
@@ -32,6 +32,7 @@ from callguard.retention.purging.erasing import (
     erasures_of,
     finish_erasures,
     unfinished,
+    wanted,
 )
 from callguard.retention.purging.expired import (
     ROWS,
@@ -63,6 +64,9 @@ __all__ = [
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
+
+LOT = 500
+"""Recordings or archives that go into the erasure ledger with one sync."""
 
 LOOK_S = 1.0
 """How often a purge looks at the clock."""
@@ -119,14 +123,16 @@ async def purge(
 
     lease, resumed = await write(begin)
     run = _Run(write, clock, around, purge_id, actor, now, lease, facts)
-    renewal = asyncio.create_task(run.keep_lease())
+    beside: list[asyncio.Task[Any]] = [asyncio.create_task(run.keep_lease())]
     try:
         for name in SEALED:
             await run.take_sealed(ledger, name)
+        payloads = asyncio.create_task(run.take_payloads(store))
+        beside.append(payloads)
         for name in ROWS:
             await run.take_all(name, partial(take_rows, name=name, now=now))
         await run.take_exports()
-        stuck = await run.take_payloads(store)
+        stuck = await payloads
         await run.take_further()
         await run.take_audit()
         if stuck is not None:
@@ -136,8 +142,9 @@ async def purge(
         await run.give_up()
         raise
     finally:
-        renewal.cancel()
-        await asyncio.gather(renewal, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 Place = tuple[Any, ...] | None
@@ -221,26 +228,16 @@ class _Run:
         brought about."""
         pace, table = Pace(), SEALED[name]
         place: Place = None
-        chosen = taken = self.tally
+        chosen = self.tally
         asked_at = self._clock.monotonic()
 
         def choose(connection: Connection) -> list[Erasure]:
-            nonlocal place, chosen, taken, asked_at
+            nonlocal place, chosen, asked_at
             asked_at = self._clock.monotonic()
-            limit = min(pace.rows, pace_module.MOST)
-            step = next_rows(connection, table, self._now, before, limit, table.c.id)
+            step = next_rows(connection, table, self._now, before, LOT, *wanted(name))
             chosen = kept_by_holds(connection, table, name, step, self.tally)
-            taken, place = chosen, step.place
-            ids = [row.id for row in step.rows]
-            found = {one.object_id: one for one in erasures_of(connection, name, ids, self._now)}
-            return [found[one] for one in ids if one in found]
-
-        def then(connection: Connection, new: Sequence[Erasure]) -> None:
-            nonlocal taken
-            taken = chosen
-            for one in SEALED:
-                taken = taken.taken(one, [e.object_id for e in new if e.data_class == one])
-            self._note(connection, taken)
+            place = step.place
+            return erasures_of(name, step.rows, self._now)
 
         def still() -> None:
             if self._clock.monotonic() - asked_at > leader.LEASE_S:
@@ -248,11 +245,23 @@ class _Run:
 
         while True:
             before = place
-            await erase_for_good(self.fenced, ledger, choose, then, still)
-            self.tally = taken
+            entered = await enter(self.fenced, ledger, choose, still)
+            self.tally = chosen
+            await self._rested(pace)
+            while entered.lines:
+                some, entered = entered.parted(min(pace.rows, pace_module.MOST))
+                self.tally = await self.fenced(partial(self._begin, ledger=ledger, entered=some))
+                pace = await self._rested(pace)
             if place is None:
                 return
-            pace = await self._rested(pace)
+
+    def _begin(self, connection: Connection, ledger: ErasureLedger, entered: Entered) -> Tally:
+        """Nobody can open these any more; those that this brought about are counted."""
+        new, tally = apply_entered(connection, ledger, entered), self.tally
+        for name in SEALED:
+            tally = tally.taken(name, [one.object_id for one in new if one.data_class == name])
+        certificates.note(connection, self._id, self._actor, tally, self._facts)
+        return tally
 
     async def take_exports(self) -> None:
         """Exports, with their files."""

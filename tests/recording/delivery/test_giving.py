@@ -232,7 +232,7 @@ async def test_what_fails_on_the_way_is_an_alarm_and_is_done_later(
 
     with monkeypatch.context() as patch:
         if step == "ledger":
-            patch.setattr(house.ledger, "append", fail)
+            patch.setattr(house.ledger, "enter", fail)
         else:
             patch.setattr(house.store, "delete", fail)
         await house.deliver()
@@ -259,7 +259,7 @@ async def test_a_crash_on_the_way_is_made_good_by_the_next_process(
     class Killed(BaseException):
         pass
 
-    real, died = house.ledger.append, list[str]()
+    real, died = house.ledger.enter, list[str]()
 
     def die_behind(*given: Any) -> int:
         real(*given)
@@ -271,7 +271,7 @@ async def test_a_crash_on_the_way_is_made_good_by_the_next_process(
 
     with monkeypatch.context() as patch:
         if step == "after the ledger":
-            patch.setattr(house.ledger, "append", die_behind)
+            patch.setattr(house.ledger, "enter", die_behind)
         else:
             patch.setattr(house.store, "delete", die)
         await house.courier.look()

@@ -300,7 +300,7 @@ async def test_nothing_goes_where_the_ledger_cannot_be_written(
         raise LedgerError("the disk is full")
 
     house.call("ann", ANN)
-    monkeypatch.setattr(ErasureLedger, "append", full)
+    monkeypatch.setattr(ErasureLedger, "enter", full)
     with pytest.raises(LedgerError):
         await house.erase()
     assert house.left() == ONE_CALL

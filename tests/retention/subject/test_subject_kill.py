@@ -31,7 +31,7 @@ PLACES = (
     (os, "fsync"),
     (os, "pwrite"),
     (durable, "sync_folder"),
-    (ErasureLedger, "append"),
+    (ErasureLedger, "enter"),
     (erasing, "forget"),
     (erasing, "note"),
     (erasing, "end_erasures"),
