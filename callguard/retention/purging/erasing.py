@@ -21,7 +21,7 @@ from callguard.retention.purging.giving_way import GivingWay
 from callguard.retention.purging.pace import Pace
 from callguard.storage.schema import archives, erasures, recordings
 
-PAYLOADS = 2_000
+PAYLOADS = 500
 """Most payloads that are removed at once: a store may sync each of its folders once a time."""
 
 TABLES = {RECORDING: recordings, ARCHIVE: archives}

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-AIM_S = 0.004
+AIM_S = 0.002
 """What one transaction should take: a call that comes just then waits that much longer."""
 
-FEWEST = 100
+FEWEST = 50
 MOST = 2_000
 """Rows of one transaction."""
 
-FIRST = 100
+FIRST = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from callguard.recording.ending import ending_name
 from callguard.recording.playback.reading import RecordingError, listed
 from callguard.recording.store.folder import FolderStore
 from callguard.retention.purging import pace as pace_module
-from callguard.retention.purging import purge as purge_module
+from callguard.retention.purging import run as run_module
 from callguard.retention.purging.clock_sense import ClockError, ClockSense
 from callguard.retention.purging.expired import kept_back
 from callguard.retention.purging.leader import LEASE_S, PURGE, BusyError, take
@@ -375,7 +375,7 @@ async def test_a_further_room_that_hangs_keeps_none_of_the_others(
     tenant: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(purge_module, "ROOM_S", 0.01)
+    monkeypatch.setattr(run_module, "ROOM_S", 0.01)
     around, ledger = Surroundings(further=(Endless(), Room())), ledger_of(database)
     made = await purge(patient(journal), store, ledger, clock, actor="test", around=around)
     assert list(made.faults) == ["endless"]
@@ -408,7 +408,7 @@ async def test_nobody_takes_over_from_one_that_waits_for_a_room(
     tenant: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(purge_module, "KEEP_S", 0.001)
+    monkeypatch.setattr(run_module, "KEEP_S", 0.001)
     slow = Slow(database, clock)
     around, ledger = Surroundings(further=(slow,)), ledger_of(database)
     made = await purge(patient(journal), store, ledger, clock, actor="test", around=around)

@@ -14,7 +14,7 @@ from callguard.audit.log import first_broken
 from callguard.recording.store.folder import FolderStore
 from callguard.recording.store.objects import ObjectStoreError
 from callguard.retention.purging import pace as pace_module
-from callguard.retention.purging import purge as purge_module
+from callguard.retention.purging import run as run_module
 from callguard.retention.purging.clock_sense import ClockSense
 from callguard.retention.purging.further import Due
 from callguard.retention.purging.leader import LEASE_S, PURGE, BusyError, leader
@@ -110,7 +110,7 @@ def steps_to_die_at() -> list[tuple[int, bool]]:
 def quick(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small steps; and nobody cuts the power here, where many syncs would take their time."""
     monkeypatch.setattr(pace_module, "MOST", 2)
-    monkeypatch.setattr(purge_module, "LOT", 3)
+    monkeypatch.setattr(run_module, "LOT", 3)
     event.listen(database.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
     database.engine.dispose()
 

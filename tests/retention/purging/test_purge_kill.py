@@ -16,7 +16,7 @@ from callguard.recording.store.folder import FolderStore
 from callguard.retention.erasures import ledger as ledger_module
 from callguard.retention.erasures.forgetting import forget_again
 from callguard.retention.purging import pace as pace_module
-from callguard.retention.purging import purge as purge_module
+from callguard.retention.purging import run as run_module
 from callguard.retention.purging.clock_sense import ClockSense
 from callguard.retention.purging.leader import LEASE_S
 from callguard.retention.purging.purge import Surroundings, purge
@@ -80,7 +80,7 @@ def child(folder: Path, steps: int) -> None:
     )
     vars(ledger_module)["os"] = FatefulOs(fate)
     fate.around(store, "delete")
-    pace_module.MOST, purge_module.LOT = 2, 3
+    pace_module.MOST, run_module.LOT = 2, 3
     write, around = writer_of(database, fate), around_of(folder, clock)
     asyncio.run(purge(write, store, ledger_of(database), clock, actor="test", around=around))
 
