@@ -19,7 +19,7 @@ from callguard.gate.policy import Policy
 from callguard.gate.room import Gate, Recordings
 from callguard.optout.image import OptOutImage
 from callguard.policy.packs import shipped_packs
-from callguard.service import spare_the_old
+from callguard.service.upkeep import spare_the_old
 from callguard.storage.attempts import LocalAttempts
 from callguard.storage.database import Database
 from callguard.storage.dictation import Dictation

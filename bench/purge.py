@@ -230,7 +230,7 @@ async def _purge(folder: Path, database: Database, journal: Journal | None) -> N
 
     way = GivingWay()
     if journal is not None:
-        way = GivingWay(pending=lambda: journal.state().pending, move_log=move_log)
+        way = GivingWay(pending=lambda: journal.state().calls, move_log=move_log)
     store, ledger = FolderStore(folder / "objects"), ErasureLedger(folder / "erasures.ledger")
     around = Surroundings(way=way)
     await purge(write, store, ledger, SystemClock(), actor="bench", around=around)

@@ -138,7 +138,7 @@ class Vault:
                 exports=settings.export_folder,
                 audit=longest(tenants, "audit") if settings.purge.audit else None,
                 way=GivingWay(
-                    pending=lambda: journal.state().pending,
+                    pending=lambda: journal.state().calls,
                     move_log=lambda: database.checkpoint(emptying=False),
                 ),
             ),
@@ -205,5 +205,5 @@ class Vault:
         return await self._database.read(query, timeout=PATIENT_S)
 
     def _tidy(self) -> None:
-        self._database.checkpoint()
+        tidy(self._database.tidy)
         verify(self._database, self.ledger)

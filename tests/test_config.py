@@ -12,6 +12,14 @@ name = "east"
 secret_file = "{folder}/secret"
 """
 
+FOLDER = """
+[[folders]]
+name = "faxes"
+path = "/faxes"
+data_class = "fax"
+tenant = "acme"
+"""
+
 
 def load(folder: Path, text: str) -> Settings:
     file = folder / "callguard.toml"
@@ -91,6 +99,7 @@ def test_a_secret_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes
     ("text", "key"),
     [
         ("colour = 1", "colour"),
+        ('data = "/srv/call?guard"', "data"),
         ('home_region = "gb"', "home_region"),
         ('home_region = "GBR"', "home_region"),
         ('home_region = "UK"', "home_region"),  # reserved for Britain, and no numbering plan's
@@ -109,6 +118,9 @@ def test_a_secret_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes
         ("[spool]\nreserve_bytes = -1", "spool.reserve_bytes"),
         ('[purge]\nat = "24:00"', "purge.at"),
         ('[purge]\nat = "2:30"', "purge.at"),
+        ('[purge]\nat = "0٣:30"', "purge.at"),  # a digit, but not one that a clock is read by
+        ('[purge]\ntime_zone = "Europe/Atlantis"', "purge.time_zone"),
+        ('[purge]\nschedule = "@daily"', "purge.schedule"),
         ("[policy]\npacks = 1", "policy.packs"),
         ('[policy]\nleave_out = "us"', "policy.leave_out"),
         ("[policy]\nleave_out = [1]", "policy.leave_out.0"),
@@ -121,6 +133,9 @@ def test_a_secret_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes
         ('[[asterisk]]\nsecret_file = "s"\nname = "a b"', "asterisk.0.name"),
         (ASTERISK + ASTERISK, "asterisk"),
         ("asterisk = 3", "asterisk"),
+        ('"line\\nbreak" = 1', "line break"),
+        (FOLDER.replace("/faxes", "no\\nslash"), "folders.0"),
+        (FOLDER + FOLDER, "folders"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str, key: str) -> None:
@@ -131,7 +146,17 @@ def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str, key: str) -
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("text", ["data = ", "= 3", "a = 1\na = 2", '"', "[a]\n[a]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data = ",
+        "= 3",
+        "a = 1\na = 2",
+        '"',
+        "[a]\n[a]",
+        pytest.param("a = " + "[" * 20_000, id="nested"),
+    ],
+)
 def test_what_is_no_toml_is_one_line_with_the_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"callguard\.toml: ") as caught:
         load(tmp_path, text)

@@ -66,8 +66,8 @@ EXEMPT = {
     "recording/recorder.py:_read": "what is sealed or erased, whatever its date",
     "recording/sealer.py:_read_closing": "a recording is closed whatever its date",
     "storage/attempts.py:_EARLIER": "a cap counts what was attempted, as long as it is there",
-    "web/scrub_jobs.py:ScrubJobs._load": "``get`` judges each by ``latest``",
-    "web/scrub_jobs.py:_held": "what a hold keeps from being swept",
+    "web/scrub_job.py:held": "what a hold keeps from being swept",
+    "web/scrub_job.py:read": "``ScrubJobs.get`` judges each by ``latest``",
 }
 
 

@@ -21,6 +21,7 @@ from callguard.cli.surroundings import (
 )
 from callguard.clock import Clock, SystemClock
 from callguard.config import Settings
+from callguard.recording.erasure import tidy
 from callguard.recording.store.opening import open_store
 from callguard.retention.backup.aftermath import not_reopened
 from callguard.retention.erasures.copies import open_ledger
@@ -167,7 +168,7 @@ def _purge(settings: Settings, database: Database, clock: Clock, as_json: bool) 
         return made
 
     certificate = asyncio.run(run())
-    database.checkpoint()
+    tidy(database.tidy)
     verify(database, ledger)
     if certificate.faults:
         room, why = next(iter(certificate.faults.items()))

@@ -8,13 +8,11 @@ All of it is as it was when the judge was made: what is entered afterwards is no
 """
 
 import asyncio
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,84 +20,29 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.clock import StillClock
-from callguard.contacts.contact import NOTHING_KNOWN, Contact, ContactError
-from callguard.gate.decide import Decision, decide, no_later
-from callguard.gate.dossier import Dossier, contact_facts
-from callguard.gate.kept import Kept, among
+from callguard.contacts.contact import NOTHING_KNOWN, ContactError
+from callguard.gate.decide import Decision, decide
+from callguard.gate.dossier import Dossier
+from callguard.gate.kept import Kept
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.parties import parties_of
 from callguard.gate.request import Request, read_purpose
+from callguard.gate.scrub_alone import Alone
+from callguard.gate.scrub_answers import Answers, Snapshot
+from callguard.gate.scrub_basis import Basis, ruling_of
 from callguard.optout.image import OptOutImage
-from callguard.optout.scrub.contract import MAY_CALL, NO_NUMBER, Outcome, Read, Ruling
-from callguard.policy.evaluate import judge
-from callguard.policy.facts import Attempt, CallFacts, OptOut
-from callguard.policy.kinds import opt_out
+from callguard.optout.scrub.contract import NO_NUMBER, Read, Ruling
+from callguard.policy.facts import Attempt
 from callguard.policy.numbers import Number, parse_number
 from callguard.policy.rulebook import RINGING, looks_back
-from callguard.policy.rules import Outcome as Found
-from callguard.policy.rules import Rule, Verdict, refusal
+from callguard.policy.rules import Rule
 from callguard.policy.sorts import Sort, Sorts
-from callguard.storage.attempts import MOST
-from callguard.storage.faults import one_line
 from callguard.tenants.tenant import Tenant
 
 T = TypeVar("T")
 
 READ_TEXTS: Final = 100_000
 """Most texts whose reading is remembered."""
-
-CONTACTS: Final = 1_000
-"""Most rulings on contacts of one sort that are remembered."""
-
-UNTOUCHED: Final = frozenset(
-    {
-        "abandonment",
-        "caller_id",
-        "calling_hours",
-        "emergency",
-        "forbidden_destination",
-        "obligation",
-        "registry",
-        "registry_freshness",
-    }
-)
-"""The kinds of rule that look at nothing that is kept of a subject; their exemptions may."""
-
-
-class Snapshot(Protocol):
-    """The list of one registry, asked about many numbers at once."""
-
-    def covers_many(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]: ...
-
-    def holds_many(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]: ...
-
-
-def ruling_of(verdict: Verdict) -> Ruling:
-    """A verdict as what becomes of a row: only what could not be told holds it back, or more."""
-    if verdict.allowed:
-        return MAY_CALL
-    holding = [finding for finding in verdict.findings if finding.blocks]
-    known = any(finding.outcome is Found.BLOCK for finding in holding)
-    outcome = Outcome.MUST_NOT if known else Outcome.CANNOT_TELL
-    return Ruling(outcome, "; ".join(verdict.reasons), tuple(one.rule.id for one in holding))
-
-
-@dataclass(slots=True)
-class _Basis:
-    """What is decided of a number of one sort and one set of answers, of which nothing is kept.
-
-    ``place`` is where its ruling stands; ``since`` is from when on the rules look at earlier
-    calls to such a number, if any does; ``wished`` is the ruling on one who opted out, in parts
-    around the words of the wish; ``contacts`` are rulings on contacts of whom the same is
-    known, and ``asked`` the rules that may find otherwise where something is kept.
-    """
-
-    decision: Decision
-    place: int
-    since: datetime | None
-    wished: tuple[Outcome, str, str, tuple[str, ...]] | None = None
-    contacts: dict[str, Ruling] = field(default_factory=dict)
-    asked: tuple[Rule, ...] | None = None
 
 
 class _Nothing:
@@ -144,12 +87,11 @@ class ScrubJudge:
         ``live`` is whether ``at`` is this moment and no other: what is dated later was then
         entered by a clock that was ahead, and counts. Raises SQLAlchemyError."""
         self._known = replace(known, clock=StillClock(known.clock, at)) if live else known
-        self._connection, self._live = connection, live
-        self._request, self._tenant, self._at = request, tenant, at
+        self._request, self._tenant = request, tenant
+        self._at, self._live = at, live
         self._book = known.policy.of(tenant)
         purpose = read_purpose(request.purpose, tenant.settings.purpose)
         assert purpose is not None
-        self._about = (purpose, request.contact_channel)
         self._runner = asyncio.Runner()
         nothing: Any = _Nothing()
         reads: Any = _NoContact(connection)
@@ -160,14 +102,14 @@ class ScrubJudge:
         self._places: dict[Ruling, int] = {}
         self._read: OrderedDict[str, Read] = OrderedDict()
         asked = self._book.registries
-        self._snapshots = [one for name, one in snapshots.items() if name in asked]
-        self._answers = np.zeros((1, 3), np.int32) - 1
-        self._answered = 1
-        self._bases: dict[tuple[int, int], _Basis] = {}
+        self._answers = Answers([one for name, one in snapshots.items() if name in asked])
+        self._bases: dict[tuple[int, int], Basis] = {}
         self._table = np.full((256, 4), -1, np.int32)
         since = _looks_back(self._book.rules, at)
         wished = known.opt_outs.numbers_against(tenant.id)
-        self._kept = Kept(connection, tenant.id, wished, since, at)
+        kept = Kept(connection, tenant.id, wished, since, at)
+        about = (purpose, request.contact_channel)
+        self._alone = Alone(known.opt_outs, tenant.id, kept, self._book, about, at, live=live)
 
     def close(self) -> None:
         self._runner.close()
@@ -209,46 +151,27 @@ class ScrubJudge:
     ) -> tuple[NDArray[np.int32], Sequence[Ruling]]:
         """The ruling of each number; see ``optout.scrub.contract.Judge``. Raises SQLAlchemyError,
         RegistryError."""
-        answers = self._answered_by(numbers)
+        answers = self._answers.to(numbers)
         found = self._shared(sorts, answers, numbers)
-        people = self._kept.find(numbers)
+        people = self._alone.find(numbers)
         if not len(people):
             return found, ()
-        alone = self._ruled_alone(sorts[people], answers[people], numbers[people])
+        those = (sorts[people].tolist(), answers[people].tolist(), numbers[people].tolist())
+        bases = [self._basis(*one) for one in zip(*those, strict=True)]
+        alone = self._alone.rule(bases, numbers[people])
         some = [ruling for ruling in alone if ruling is not None]
         others = people[[ruling is not None for ruling in alone]]
         found[others] = np.arange(-1, -1 - len(some), -1, dtype=np.int32)
         return found, some
-
-    def _answered_by(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-        """What all registries say of each number, as one small integer."""
-        told = np.zeros(len(numbers), np.int32)
-        for snapshot in self._snapshots:
-            one = np.where(snapshot.covers_many(numbers), np.int32(0), np.int32(2))
-            one[snapshot.holds_many(numbers)] = 1  # who is listed is listed, covered or not
-            asked = told * np.int32(3) + one
-            told = self._answers.reshape(-1).take(asked)
-            if told.min(initial=0) < 0:
-                for new in np.unique(asked[told < 0]).tolist():
-                    self._answer(new)
-                told = self._answers.reshape(-1).take(asked)
-        return told
-
-    def _answer(self, asked: int) -> None:
-        if self._answered == len(self._answers):
-            more = np.full_like(self._answers, -1)
-            self._answers = np.concatenate((self._answers, more))
-        self._answers.reshape(-1)[asked] = self._answered
-        self._answered += 1
 
     def _shared(
         self, sorts: NDArray[np.int32], answers: NDArray[np.int32], numbers: NDArray[np.int64]
     ) -> NDArray[np.int32]:
         """Where the ruling stands on each number of which nothing is kept."""
         height, width = self._table.shape
-        if len(self.sorts.known) > height or self._answered > width:
+        if len(self.sorts.known) > height or self._answers.known > width:
             table = np.full(
-                (max(height, 2 * len(self.sorts.known)), max(width, 2 * self._answered)), -1
+                (max(height, 2 * len(self.sorts.known)), max(width, 2 * self._answers.known)), -1
             )
             table[:height, :width] = self._table
             self._table, width = table.astype(np.int32), table.shape[1]
@@ -263,7 +186,7 @@ class ScrubJudge:
             places = self._table.reshape(-1).take(asked)
         return places
 
-    def _basis(self, sort: int, answer: int, number: int) -> _Basis:
+    def _basis(self, sort: int, answer: int, number: int) -> Basis:
         """The decision on a sort and answers, made on one such number."""
         found = self._bases.get((sort, answer))
         if found is None:
@@ -275,141 +198,8 @@ class ScrubJudge:
                 self.rulings.append(ruling)
             facts = decision.facts
             since = None if facts is None else self._book.looks_back_to(facts)
-            found = self._bases[sort, answer] = _Basis(decision, place, since)
+            found = self._bases[sort, answer] = Basis(decision, place, since)
         return found
-
-    def _ruled_alone(
-        self,
-        sorts: NDArray[np.int32],
-        answers: NDArray[np.int32],
-        numbers: NDArray[np.int64],
-    ) -> list[Ruling | None]:
-        """The rulings on people of whom something is kept; None for that on all of their sort."""
-        pairs = zip(sorts.tolist(), answers.tolist(), numbers.tolist(), strict=True)
-        bases = [self._basis(*pair) for pair in pairs]
-        kept = self._kept
-        known = among(numbers, kept.contacts)
-        contacts_of = kept.read_contacts(numbers[known])
-        # Nobody need know of calls that no rule looks at.
-        looked = known | np.fromiter((one.since is not None for one in bases), np.bool_, len(bases))
-        attempts_of = kept.read_attempts(numbers[looked & among(numbers, kept.called)])
-        wished = among(numbers, kept.wished)
-        wishes = self._wishes(numbers[wished].tolist())
-        return [
-            self._alone_of(
-                basis,
-                next(wishes) if has_wish else (),
-                contacts_of.get(number),
-                attempts_of.get(number),
-            )
-            for basis, number, has_wish in zip(
-                bases, numbers.tolist(), wished.tolist(), strict=True
-            )
-        ]
-
-    def _wishes(self, numbers: Iterable[int]) -> Iterator[tuple[OptOut, ...]]:
-        """The wishes of each that are about this contact. No rule looks at any other."""
-        at, live, (purpose, channel) = self._at, self._live, self._about
-        for wishes in self._known.opt_outs.of_many(numbers, self._tenant.id):
-            yield tuple(
-                [
-                    wish
-                    for wish in wishes
-                    if (live or wish.since <= at) and wish.covers(purpose, channel)
-                ]
-            )
-
-    def _alone_of(
-        self,
-        basis: _Basis,
-        wishes: tuple[OptOut, ...],
-        kept: str | None,
-        calls: tuple[Attempt, ...] | None,
-    ) -> Ruling | None:
-        facts = basis.decision.facts
-        if facts is None or basis.decision.verdict.emergency:
-            return None
-        if kept is None and (not calls or basis.since is None):
-            return self._wished_ruling(basis, wishes) if wishes else None
-        alike = None if kept is None or wishes or calls else kept
-        if alike is not None and (found := basis.contacts.get(alike)) is not None:
-            return found
-        ruling = self._kept_ruling(basis, facts, wishes, kept, calls or ())
-        if alike is not None:
-            if len(basis.contacts) >= CONTACTS:
-                basis.contacts.clear()
-            basis.contacts[alike] = ruling
-        return ruling
-
-    def _kept_ruling(
-        self,
-        basis: _Basis,
-        facts: CallFacts,
-        wishes: tuple[OptOut, ...],
-        kept: str | None,
-        calls: tuple[Attempt, ...],
-    ) -> Ruling:
-        """The ruling by the same rules, on the facts with all that is kept."""
-        try:
-            contact = NOTHING_KNOWN if kept is None else _contact(kept)
-        except ContactError as error:
-            reason = f"what is known of the subject could not be read: {one_line(error)}"
-            return ruling_of(refusal("gate.facts", reason))
-        if self._live:
-            contact = contact.by(self._at)
-        known: dict[str, Any] = {**contact_facts(contact, facts.subject), "opt_outs": wishes}
-        alike = known["place"] == facts.place and contact.kind == facts.subject_kind
-        if not alike:
-            facts = replace(facts, **known)
-        since = basis.since if alike else self._book.looks_back_to(facts)
-        if since is not None and calls:
-            found = tuple(call for call in calls if call.at > since)[:MOST]
-            known["attempts"] = no_later(found, self._at) if self._live else found
-        facts = replace(facts, **known)
-        if alike:
-            return _anew(basis, facts)
-        return ruling_of(self._book.decide(facts))
-
-    def _wished_ruling(self, basis: _Basis, wishes: tuple[OptOut, ...]) -> Ruling:
-        """The ruling on somebody of whom nothing else is kept. Only the moment and the way of the
-        wish differ from one to the next, and only in the words."""
-        shared = basis.wished
-        reason = opt_out.reason_of(wishes)
-        if shared is None:
-            assert basis.decision.facts is not None
-            facts = replace(basis.decision.facts, opt_outs=wishes)
-            ruling = _anew(basis, facts)
-            before, told, after = ruling.reason.partition(reason)
-            if not told or ruling.reason.count(reason) != 1:
-                return ruling
-            basis.wished = shared = (ruling.outcome, before, after, ruling.rules)
-        outcome, before, after, rules = shared
-        return Ruling(outcome, f"{before}{reason}{after}", rules)
-
-
-@lru_cache(maxsize=16_384)
-def _contact(kept: str) -> Contact:
-    """A contact as it is stored. Raises ContactError."""
-    try:
-        return Contact.read(json.loads(kept))
-    except ValueError as error:
-        raise ContactError(f"a contact cannot be read: {error}") from error
-
-
-def _anew(basis: _Basis, facts: CallFacts) -> Ruling:
-    """The ruling on somebody of whom something is kept, from the decision on a number of the same
-    sort, place and kind of which nothing is. What a rule finds that looks at none of it stays as
-    it was, and one that holds nobody back cannot but be lifted further."""
-    findings = basis.decision.verdict.findings
-    if basis.asked is None:
-        basis.asked = tuple(
-            finding.rule
-            for finding in findings
-            if finding.rule.kind not in UNTOUCHED or (finding.blocks and finding.rule.exemption)
-        )
-    anew = {finding.rule.id: finding for finding in judge(facts, basis.asked).findings}
-    every = tuple([anew.get(finding.rule.id, finding) for finding in findings])
-    return ruling_of(Verdict(not any(one.blocks for one in every), every))
 
 
 def _looks_back(rules: Iterable[Rule], at: datetime) -> datetime | None:

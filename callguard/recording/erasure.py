@@ -19,6 +19,7 @@ from callguard.audit.log import Entry, append
 from callguard.clock import Clock
 from callguard.recording.ending import ending_name
 from callguard.recording.events import RecordingEvent, as_row
+from callguard.recording.forgotten import certify_others
 from callguard.recording.recorder import OpenRecording
 from callguard.recording.spool import Spool, SpoolError
 from callguard.recording.store.objects import ObjectStore, ObjectStoreError
@@ -92,6 +93,7 @@ async def erase_for_good(
 
         def apply(connection: Connection) -> None:
             new = apply_entered(connection, ledger, entered)
+            certify_others(connection, new, entered.chosen)
             if then is not None:
                 then(connection, new)
 

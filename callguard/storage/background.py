@@ -16,13 +16,18 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from callguard.storage.database import Database
+from callguard.storage.faults import one_line
 
 T = TypeVar("T")
 
 
+class LogError(RuntimeError):
+    """The write-ahead log cannot be opened, synced or begun anew; one line that says why."""
+
+
 class BackgroundWriter:
-    """One connection. What ``run`` returned is durable once a later ``sync`` has returned; neither
-    runs while the other does."""
+    """One connection. What ``run`` returned is durable once a later ``sync`` has returned; one
+    thing at a time, and no ``close`` between those two."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,22 +36,28 @@ class BackgroundWriter:
 
     def run(self, work: Callable[[Connection], T]) -> tuple[T, int]:
         """What ``work`` gave in a transaction of its own, and how many rows it changed. Raises what
-        it raises, OSError and SQLAlchemyError."""
+        it raises, LogError and SQLAlchemyError."""
         if self._connection is None:
             self._connection = self._database.writer(synced=False)
         with self._connection.begin():
             if self._log is None:
                 # Before a page is written: a disk that fails tells those who have the file open.
-                self._log = _open_log(self._database)
+                try:
+                    self._log = _open_log(self._database)
+                except OSError as error:
+                    raise LogError(one_line(error)) from error
             driver = cast(sqlite3.Connection, self._connection.connection.dbapi_connection)
             before = driver.total_changes
             result = work(self._connection)
             return result, driver.total_changes - before
 
     def sync(self) -> None:
-        """Raises OSError."""
+        """Raises LogError; what was written since the last one may then be lost."""
         if self._log is not None:
-            os.fdatasync(self._log)
+            try:
+                os.fdatasync(self._log)
+            except OSError as error:
+                raise LogError(one_line(error)) from error
 
     def close(self) -> None:
         """The next ``run`` begins with another connection."""

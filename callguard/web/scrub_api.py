@@ -29,7 +29,8 @@ from callguard.web.door import (
     understand,
 )
 from callguard.web.scrub_incoming import Incoming, NoRoomError, ScrubError, TooLongError
-from callguard.web.scrub_jobs import Job, ScrubJobs
+from callguard.web.scrub_job import Job
+from callguard.web.scrub_jobs import ScrubJobs
 from callguard.web.security import Opening
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,8 @@ from callguard.gate.decide import decide
 from callguard.gate.knowledge import Knowledge
 from callguard.gate.policy import Policy
 from callguard.gate.request import Request
-from callguard.gate.scrubbing import ScrubJudge, ruling_of
+from callguard.gate.scrub_basis import ruling_of
+from callguard.gate.scrubbing import ScrubJudge
 from callguard.optout.events import OptOutEvent
 from callguard.optout.image import OptOutImage
 from callguard.optout.registry.shelf import Shelf

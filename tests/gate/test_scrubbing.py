@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 
 from callguard.contacts.contact import Contact
-from callguard.gate.scrubbing import UNTOUCHED
+from callguard.gate.scrub_basis import UNTOUCHED
 from callguard.optout.scrub.contract import NO_NUMBER, Outcome, Ruling
 from callguard.policy.evaluate import judge
 from callguard.policy.facts import Attempt, CallFacts, GivenConsent, Relationship

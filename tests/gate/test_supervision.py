@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from callguard.config import Settings
 from callguard.gate.callbook import YOUNG_S, Call, CallBook
-from callguard.service import GRACE_S, Service
+from callguard.service import Service
+from callguard.service.running import GRACE_S
 from callguard.storage.database import Database
 from callguard.storage.schema import call_records, tenants
 from tests.gate.forwarding import DIALPLAN

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import Table, func, insert, select
+from sqlalchemy import Connection, Table, func, insert, select
 
 from callguard.recording.erasure import Write
 from callguard.recording.store.folder import FolderStore
@@ -133,10 +133,15 @@ def put_recording(
 def left(database: Database, among: Mapping[str, Table] = CLASSES) -> dict[str, int]:
     """How many rows of each class there are."""
     with database.reading() as connection:
-        return {
-            name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for name, table in among.items()
-        }
+        return counts_of(connection, among)
+
+
+def counts_of(connection: Connection, among: Mapping[str, Table]) -> dict[str, int]:
+    """The same, as one connection sees it."""
+    return {
+        name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for name, table in among.items()
+    }
 
 
 def open_tombstones(database: Database) -> int:

@@ -273,8 +273,8 @@ async def test_a_value_that_is_none_costs_its_neighbours_nothing(
 async def test_a_log_that_is_written_without_a_pause_begins_anew(
     database: Database, apart: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callguard.storage.journal.LONG_LOG", 200_000)
-    monkeypatch.setattr("callguard.storage.journal.CHECKPOINT_WRITES", 50)
+    monkeypatch.setattr("callguard.storage.journal.log.LONG_LOG", 200_000)
+    monkeypatch.setattr("callguard.storage.journal.log.CHECKPOINT_WRITES", 50)
     checkpoint, sizes = Database.checkpoint, [0]
 
     def never_catching_up(self: Database, *, emptying: bool = True) -> None:

@@ -3,14 +3,18 @@
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import OperationalError
 
-from callguard.storage import journal as journal_module
+from callguard.storage.bulk import Statement
 from callguard.storage.database import Database
-from callguard.storage.journal import Journal, NotDurableError, Row
+from callguard.storage.dictation import Dictation, ScribeError
+from callguard.storage.journal import Journal, NotDurableError, Row, waiting
 from callguard.storage.migrate import upgrade
 from callguard.storage.schema import cdr_cursors, tenant_numbers
 from tests.clock import HandClock
@@ -188,7 +192,7 @@ async def test_a_commit_that_hangs_is_told_while_it_hangs(
 async def test_a_full_journal_refuses_at_once(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "PENDING", 0)
+    monkeypatch.setattr(waiting, "PENDING", 0)
     with pytest.raises(NotDurableError, match="full"):
         await journal.insert(a_row("a"))
 
@@ -205,3 +209,90 @@ async def test_closing_commits_what_waits_and_refuses_the_rest(
     assert kept(database) == {"a"}
     with pytest.raises(NotDurableError, match="closed"):
         await journal.insert(a_row("b"))
+
+
+async def test_closing_does_work_that_waits_behind_a_call_that_was_given_up(
+    database: Database, clock: HandClock
+) -> None:
+    journal = Journal(database, clock)
+    journal.start()
+    running, go_on = threading.Event(), threading.Event()
+
+    def block(_: Connection) -> None:
+        running.set()
+        go_on.wait(10)
+
+    blocker = asyncio.create_task(journal.write(block, timeout=10))
+    await asyncio.to_thread(running.wait, 10)
+    call = asyncio.create_task(journal.insert(a_row("given up")))
+    behind = asyncio.create_task(
+        journal.write_behind(lambda c: c.execute(cdr_cursors.select()).all())
+    )
+    await asyncio.sleep(0)
+    call.cancel()
+    closing_it = asyncio.create_task(journal.close())
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await behind == []
+    await blocker
+    await closing_it
+
+
+async def test_once_the_database_fails_nobody_else_of_the_group_is_tried(
+    database: Database, journal: Journal
+) -> None:
+    tried: list[str] = []
+
+    def work_of(name: str, error: Exception | None) -> asyncio.Task[None]:
+        def work(_: Connection) -> None:
+            tried.append(name)
+            if error is not None:
+                raise error
+
+        return asyncio.create_task(journal.write(work))
+
+    broken = OperationalError("", None, sqlite3.OperationalError("disk I/O error"))
+    works = [work_of("a", None), work_of("bad", LookupError("no")), work_of("b", broken)]
+    works += [work_of(name, None) for name in ("c", "d")]
+    told = await asyncio.gather(*works, return_exceptions=True)
+    assert [type(result) for result in told] == [type(None), LookupError, *[NotDurableError] * 3]
+    assert tried == ["a", "bad", "a", "bad", "b"]
+    state = journal.state()
+    assert (state.writes, state.failures) == (1, 4)
+    assert "disk I/O error" in (state.failing or "")
+
+
+async def test_who_gave_up_is_one_failure(journal: Journal, database: Database) -> None:
+    path = database.url.database
+    assert path is not None
+    with closing(sqlite3.connect(path, isolation_level=None)) as locker:
+        locker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(NotDurableError, match="not durable within"):
+            await journal.insert(a_row("a"), timeout=0.05)
+        while journal.state().failing is None:
+            await asyncio.sleep(0.01)
+    assert journal.state().failures == 1
+
+
+async def test_a_refused_row_is_no_sign_that_the_disk_takes_rows_again(
+    database: Database, clock: HandClock
+) -> None:
+    dictation = Refusing(str(database.url.database))
+    journal = Journal(database, clock, dictation)
+    journal.start()
+    for failing in (True, False):
+        dictation.failing = failing
+        with pytest.raises(NotDurableError, match="refused"):
+            await journal.insert(a_row("a"))
+        assert "refused" in (journal.state().failing or "")
+    await journal.close()
+
+
+class Refusing(Dictation):
+    """Commits nothing."""
+
+    failing = True
+
+    async def commit(self, statements: Sequence[Statement]) -> None:
+        if statements:
+            raise ScribeError("refused", failing=self.failing)

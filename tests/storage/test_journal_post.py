@@ -8,9 +8,9 @@ import pytest
 import structlog
 from sqlalchemy import Connection, delete, select
 
-from callguard.storage import journal as journal_module
 from callguard.storage.database import Database
-from callguard.storage.journal import Journal, NotDurableError, Row
+from callguard.storage.journal import Journal, NotDurableError, Row, waiting
+from callguard.storage.journal.committing import Group, Outcome
 from callguard.storage.schema import cdr_cursors
 
 
@@ -49,15 +49,15 @@ async def test_what_is_posted_comes_after_a_commit_that_is_under_way(
 ) -> None:
     """Who gave up on a write can undo it, though it becomes durable all the same."""
     under_way, go_on = threading.Event(), threading.Event()
-    punctual = journal._commit
+    punctual = journal._committer.commit
 
-    def slowly(group: object) -> list[object]:
+    def slowly(group: Group) -> Outcome:
         under_way.set()
         go_on.wait(10)
-        return punctual(group)  # type: ignore[arg-type]  # what it was called with
+        return punctual(group)
 
     with monkeypatch.context() as slow:
-        slow.setattr(journal, "_commit", slowly)
+        slow.setattr(journal._committer, "commit", slowly)
         waiting = asyncio.create_task(journal.insert(a_row("late"), timeout=0.05))
         await asyncio.to_thread(under_way.wait, 10)
         with pytest.raises(NotDurableError, match="not durable within"):
@@ -76,7 +76,7 @@ async def test_what_is_posted_and_not_kept_is_told(
     database: Database, journal: Journal, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     if why == "full":
-        monkeypatch.setattr(journal_module, "PENDING", 0)
+        monkeypatch.setattr(waiting, "PENDING", 0)
     if why == "closed":
         await journal.close()
     await journal.insert(a_row("a")) if why == "a bad row" else None

@@ -27,7 +27,8 @@ from callguard.web.hold_api import HoldApi
 from callguard.web.opt_out_api import OptOutApi
 from callguard.web.opt_out_page import OptOutDesk
 from callguard.web.scrub_api import ScrubApi
-from callguard.web.scrub_jobs import Scrubber, ScrubJobs
+from callguard.web.scrub_jobs import ScrubJobs
+from callguard.web.scrub_run import Scrubber
 from callguard.web.sms import SmsDoor
 from callguard.web.token import new_token
 from tests.clock import HandClock

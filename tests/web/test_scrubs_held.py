@@ -1,6 +1,7 @@
-"""A list that a hold keeps is neither swept nor removed, and nobody sees it once its time is
-over."""
+"""A list goes with its hold and its time: one that is held is neither swept nor removed, nobody
+sees one whose time is over, and what is removed stays removed."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from callguard.retention.purging.clock_sense import confirm
 from callguard.storage.database import Database
 from callguard.storage.journal import Journal
 from callguard.storage.schema import holds, scrubs
+from callguard.web.scrub_job import Job
 from callguard.web.scrub_jobs import ScrubJobs
 from tests.clock import HandClock
 from tests.databases import clock, database, journal, tenant
@@ -106,3 +108,83 @@ async def test_no_list_goes_while_the_clock_is_not_believed(
     with database.writing() as connection:
         confirm(connection, clock.now(), "test", "it is right")
     assert (await jobs.sweep(), kept.exists()) == (1, False)
+
+
+async def test_a_hold_that_comes_while_a_list_is_removed_keeps_it_from_every_door(
+    tmp_path: Path,
+    database: Database,
+    journal: Journal,
+    clock: HandClock,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sweep, and another who removes it too, find a removal that is not certain yet."""
+    jobs, name, kept = a_list(tmp_path, database, journal, clock)
+    await jobs._load()
+    job = jobs.get(name)
+    assert job is not None
+    write = journal.write
+    others: list[asyncio.Task[Job]] = []
+
+    async def late(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(journal, "write", write)
+        others.append(asyncio.create_task(jobs.cancel(job, "other")))
+        assert await jobs.sweep() == 0
+        hold(database, clock.now(), tenant_id="acme")
+        return await write(*arguments, **more)
+
+    monkeypatch.setattr(journal, "write", late)
+    with pytest.raises(HeldError):
+        await jobs.cancel(job, "test")
+    with pytest.raises(HeldError):
+        await others[0]
+    assert kept.exists()
+    found = jobs.get(name)
+    assert found is not None
+    assert found.state == "done"
+
+
+async def test_a_held_list_whose_time_is_over_keeps_no_other_waiting(
+    tmp_path: Path, database: Database, journal: Journal, clock: HandClock, tenant: str
+) -> None:
+    jobs, name, _ = a_list(tmp_path, database, journal, clock)
+    other = put(database, "list", 2, clock.now() + timedelta(days=1), at=clock.now())
+    with database.writing() as connection:
+        connection.execute(scrubs.update().values(state="queued"))
+    hold(database, clock.now(), tenant_id="acme")
+    await jobs._load()
+    first = jobs._next()
+    assert first is not None
+    assert first.id == min(name, other) == name
+    clock.advance(2)
+    assert await jobs.sweep() == 0
+    first = jobs._next()
+    assert first is not None
+    assert first.id == other
+
+
+async def test_what_was_removed_while_the_lists_of_before_were_read_stays_removed(
+    tmp_path: Path,
+    database: Database,
+    journal: Journal,
+    clock: HandClock,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs, _, _ = a_list(tmp_path, database, journal, clock)
+    incoming = jobs.begin(None)
+    await incoming.write(b"number\n")
+    job = await jobs.add(incoming, "acme", {}, "test")
+    read = database.read
+
+    async def slowly(query: Any, **more: Any) -> Any:
+        found = await read(query, **more)
+        monkeypatch.setattr(database, "read", read)
+        await jobs.cancel(job, "test")
+        return found
+
+    monkeypatch.setattr(database, "read", slowly)
+    await jobs._load()
+    found = jobs.get(job.id)
+    assert found is not None
+    assert found.state == "cancelled"

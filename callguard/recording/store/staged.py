@@ -62,6 +62,8 @@ class StagedStore:
         self._tidying = Retries()
         self._busy: set[str] = set()
         self._due: dict[str, None] = {}
+        self._unlisted: tuple[datetime, str] | None = None
+        """Since when it is not known what waits, and why."""
         self._swept = clock.now() - 2 * SWEEP
         self._woken = asyncio.Event()
 
@@ -132,12 +134,15 @@ class StagedStore:
         waiting = f"{self._waiting.bytes / 1e6:.1f} MB wait for the bucket"
         if self._waiting.bytes > self._queue_bytes:
             waiting += ": nothing more is recorded"
-        elif not failing:
+        elif not failing and self._unlisted is None:
             return self._folder.alarm or self._untidy
-        if not failing:
+        if self._unlisted is not None:
+            since, reason = self._unlisted
+        elif failing:
+            since, reason = failing[0].since, failing[0].reason
+        else:
             return waiting
-        since = _said(failing[0].since)
-        return f"recordings are not stored since {since}: {failing[0].reason}; {waiting}"
+        return f"recordings are not stored since {_said(since)}: {reason}; {waiting}"
 
     @property
     def _untidy(self) -> str | None:
@@ -198,8 +203,11 @@ class StagedStore:
             try:
                 self._due = await loop.run_in_executor(threads, self.look)
                 self._retries.only(self._busy, self._due)
+                self._unlisted = None
             except ObjectStoreError as error:
-                log.error("waiting_objects_not_listed", reason=str(error))
+                if self._unlisted is None:
+                    log.error("waiting_objects_not_listed", reason=str(error))
+                    self._unlisted = self._clock.now(), str(error)
             if self._due:
                 self._woken.set()
             await asyncio.sleep(LOOK_S)

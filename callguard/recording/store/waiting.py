@@ -38,12 +38,14 @@ class Waiting:
     def look(self) -> dict[str, int]:
         """The sizes of the objects that wait, by name. Raises ObjectStoreError."""
         try:
-            for entry in os.scandir(self._objects):
-                known = self._shards.get(entry.name)
-                changed = entry.stat().st_mtime_ns
-                if known is None or not known.settled or known.changed_ns != changed:
-                    settled = time.time_ns() - changed > _CLOCK_NS
-                    self._shards[entry.name] = _Shard(changed, _sizes(Path(entry.path)), settled)
+            with os.scandir(self._objects) as entries:
+                for entry in entries:
+                    known = self._shards.get(entry.name)
+                    changed = entry.stat().st_mtime_ns
+                    if known is None or not known.settled or known.changed_ns != changed:
+                        settled = time.time_ns() - changed > _CLOCK_NS
+                        sizes = _sizes(Path(entry.path))
+                        self._shards[entry.name] = _Shard(changed, sizes, settled)
         except OSError as error:
             raise ObjectStoreError(f"cannot list the waiting objects: {error.strerror}") from None
         return {name: size for shard in self._shards.values() for name, size in shard.sizes.items()}
@@ -58,9 +60,10 @@ class Waiting:
 
 def _sizes(folder: Path) -> dict[str, int]:
     sizes = {}
-    for entry in os.scandir(folder):
-        try:
-            sizes[entry.name] = entry.stat().st_size
-        except FileNotFoundError:
-            continue  # committed, aborted or taken into the bucket meanwhile
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                sizes[entry.name] = entry.stat().st_size
+            except FileNotFoundError:
+                continue  # committed, aborted or taken into the bucket meanwhile
     return sizes

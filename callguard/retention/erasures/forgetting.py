@@ -5,20 +5,19 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import structlog
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from callguard.audit.log import Entry, append
 from callguard.clock import Clock
-from callguard.ids import uuid7
 from callguard.recording.durable import sync_folder
+from callguard.recording.forgotten import certify
 from callguard.recording.tombstones import apply_lines, catch_up, mark_and_fault, set_mark
 from callguard.retention.erasures.ledger import BEGINNING, Erasure, ErasureLedger, LedgerError, Line
 from callguard.storage.database import Database
-from callguard.storage.schema import erasures, purges
+from callguard.storage.schema import erasures
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +63,7 @@ def forget_again(
     if done != Forgotten() or fault is not None:
         log.warning("forgotten_again", applied=done.applied, appended=done.appended)
         with database.writing() as connection:
-            _certify(connection, done, clock.now(), actor)
+            certify(connection, done.classes, clock.now(), actor, appended=done.appended)
     return done
 
 
@@ -160,25 +159,3 @@ def _note(database: Database, fault: str) -> None:
     with database.writing() as connection:
         mark, _ = mark_and_fault(connection)
         set_mark(connection, mark, fault)
-
-
-def _certify(connection: Connection, done: Forgotten, at: datetime, actor: str) -> None:
-    certificate = {
-        "id": str(uuid7(at)),
-        "started_at": at.isoformat(),
-        "finished_at": at.isoformat(),
-        "counts": dict(done.classes),
-        "forgotten_again": done.applied,
-        "appended": done.appended,
-    }
-    connection.execute(
-        insert(purges).values(
-            id=certificate["id"],
-            kind="forgotten",
-            started_at=at,
-            finished_at=at,
-            certificate=certificate,
-        )
-    )
-    target = f"purge:{certificate['id']}"
-    append(connection, Entry(at, actor, "erasures.forget_again", target, None, certificate))

@@ -7,7 +7,8 @@ holds the rows whose own instant lies in it, and those that last into it. What i
 archive nobody can tell: every hold on its tenant keeps it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -15,7 +16,9 @@ from sqlalchemy import (
     Row,
     Table,
     and_,
+    case,
     exists,
+    false,
     func,
     or_,
     select,
@@ -76,6 +79,7 @@ def any_hold(connection: Connection) -> bool:
     return connection.execute(stands).first() is not None
 
 
+@cache
 def is_held(table: Table) -> ColumnElement[bool]:
     """Whether a hold that stands covers a row of a table with a tenant. Asked in a form that looks
     holds up by what they name, and not at all where none stands: a purge asks it of every row."""
@@ -83,7 +87,7 @@ def is_held(table: Table) -> ColumnElement[bool]:
     stands = exists(select(some.c.id).where(some.c.released_at.is_(None)))
     own, call, named = table.c, _call_of(table), holds.c
     if table is archives:
-        return and_(stands, _hold(table, _is_any(named.tenant_id, own.tenant_id)))
+        return _stepwise(and_(stands, _hold(table, _is_any(named.tenant_id, own.tenant_id))))
     wide = and_(named.subject.is_(None), named.call_id.is_(None), _begun(table, named))
     ways = [
         _hold(table, wide, whose, until)
@@ -104,12 +108,23 @@ def is_held(table: Table) -> ColumnElement[bool]:
         ends = select(tail_of(some.c.subject)).where(some.c.released_at.is_(None))
         alike = or_(*(one.in_(ends.where(some.c.subject.is_not(None))) for one in tails()))
         nobody = and_(own.subject.is_(None), alike)
-        ways.append(and_(nobody, _hold(table, ends_alike(named.subject), rest)))
+        # Its own ends are worked out once, not beside every hold.
+        mine = select(*(one.label(f"end_{n}") for n, one in enumerate(tails())))
+        ended = mine.correlate(table).subquery()
+        alikes = select(holds.c.id).join(ended, tail_of(named.subject).in_(list(ended.c)))
+        these = alikes.where(named.released_at.is_(None), named.subject.startswith("+"), rest)
+        ways.append(and_(nobody, exists(these.correlate(table))))
     for other, key in _naming(table):
         joined = select(holds.c.id).join(other, other.c.subject == named.subject)
         of_call = joined.where(key == call, named.released_at.is_(None), rest)
         ways.append(exists(of_call.correlate(table)))
-    return and_(stands, or_(*ways))
+    return _stepwise(and_(stands, or_(*ways)))
+
+
+def _stepwise(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The same, looked at only as far as it takes: of a condition that is selected as a column
+    SQLite works out every part."""
+    return case((condition, true()), else_=false())
 
 
 def is_covered(table: Table, hold: Any) -> ColumnElement[bool]:
@@ -127,6 +142,27 @@ def holds_on(connection: Connection, recording_id: str) -> list[str]:
         .order_by(holds.c.at, holds.c.id)
     ).scalars()
     return list(found)
+
+
+def standing_on(
+    connection: Connection, table: Table, these: ColumnElement[bool], known: Collection[str] = ()
+) -> list[str]:
+    """The ids of the holds that stand on any of these rows, but of those that are known."""
+    stands = and_(holds.c.released_at.is_(None), holds.c.id.not_in(known))
+
+    def covering(*, alike: bool) -> ColumnElement[bool]:
+        covered = select(table.c.tenant_id).where(these, _covers(table, holds.c, alike=alike))
+        return exists(covered.correlate(holds))
+
+    where = covering(alike=False)
+    if table is call_records:
+        # Only those holds are asked for that end as one of these numbers does.
+        ends = connection.execute(select(*tails()).where(these, call_records.c.subject.is_(None)))
+        found = {one for row in ends for one in row if one is not None}
+        ending = select(holds.c.id).where(stands, tail_of(holds.c.subject).in_(found))
+        ids = connection.execute(ending).scalars().all() if found else []
+        where = or_(where, and_(holds.c.id.in_(ids), covering(alike=True)))
+    return list(connection.execute(select(holds.c.id).where(stands, where)).scalars())
 
 
 def first_on_keys(connection: Connection, tenant: str) -> str | None:
@@ -162,8 +198,9 @@ def _hold(table: Table, *where: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists(found.correlate(table))
 
 
-def _covers(table: Table, hold: Any) -> ColumnElement[bool]:
-    """``hold`` are the columns of ``holds``, or one row of it."""
+def _covers(table: Table, hold: Any, *, alike: bool = True) -> ColumnElement[bool]:
+    """``hold`` are the columns of ``holds``, or one row of it; ``alike`` is whether numbers that
+    end as its own count."""
     own, call = table.c, _call_of(table)
     of_tenant = _matches(hold.tenant_id, lambda: own.tenant_id == hold.tenant_id)
     if table is archives:
@@ -173,7 +210,8 @@ def _covers(table: Table, hold: Any) -> ColumnElement[bool]:
         whose.append(own.subject == hold.subject)
     if table is call_records and hold.subject is not None:
         whose.append(is_dialled(hold.subject))
-        whose.append(and_(own.subject.is_(None), ends_alike(hold.subject)))
+        if alike:
+            whose.append(and_(own.subject.is_(None), ends_alike(hold.subject)))
     for other, key in _naming(table):
         names = select(other.c.subject).where(key == call, other.c.subject == hold.subject)
         whose.append(exists(names.correlate(table, holds)))

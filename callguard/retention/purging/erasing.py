@@ -3,6 +3,7 @@ ledger, tombstone and header gone (one transaction; from here on no copy of its 
 opened), payload gone, index row gone."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from sqlalchemy.sql import ColumnElement
 
 from callguard.clock import Clock
 from callguard.recording.erasure import Write, objects_of_erasure
-from callguard.recording.store.objects import ObjectStore
+from callguard.recording.store.objects import ObjectStore, ObjectStoreError
 from callguard.recording.tombstones import WITH_PAYLOAD
 from callguard.retention.erasures.ledger import ARCHIVE, RECORDING, Erasure
 from callguard.retention.purging import pace as pace_module
@@ -25,6 +26,12 @@ PAYLOADS = 500
 """Most payloads that are removed at once: a store may sync each of its folders once a time."""
 
 TABLES = {RECORDING: recordings, ARCHIVE: archives}
+
+STALL_S = 3600.0
+"""How long the store may take over so many: a disk that hangs keeps the rest of no purge."""
+
+TRIES = 16
+"""After so many that fail, and none that goes, it is the store, and no more of it is tried."""
 
 Begun = tuple[str, str, str | None]
 """Class, id and payload of a tombstone whose payload may still be there."""
@@ -56,29 +63,65 @@ def unfinished(connection: Connection) -> int:
 async def finish_erasures(
     write: Write, store: ObjectStore, clock: Clock, way: GivingWay | None = None
 ) -> int:
-    """Takes away the payloads of all that was begun to be erased, then the rows; how many.
-    Raises ObjectStoreError and what ``write`` raises."""
-    count, pace, way = 0, Pace(), way or GivingWay()
-    while begun := await write(_begun_erasures):
-        names = [name for begun_one in begun for name in objects_of_erasure(*begun_one)]
-        await asyncio.to_thread(store.delete, names)
+    """Takes away the payloads of all that was begun to be erased, then the rows; how many. A
+    payload that stays keeps no other. Raises ObjectStoreError or OSError after all that can go, and
+    what ``write`` raises."""
+    count, behind, pace, way = 0, 0, Pace(), way or GivingWay()
+    fault: Exception | None = None
+    while lot := await write(partial(_begun_erasures, behind=behind)):
+        behind = lot[-1][0]
+        begun = [one for _, one in lot]
+        gone, why = await _taken_away(store, begun)
+        fault = fault or why
         start = 0
-        while some := begun[start : start + min(pace.rows, pace_module.MOST)]:
+        while some := gone[start : start + min(pace.rows, pace_module.MOST)]:
             start += len(some)
             took = await write(partial(_timed, clock=clock, begun=some))
             pace = pace.after(took)
             await way.rest(took)
-        count += len(begun)
+        count += len(gone)
+        if not gone or isinstance(why, TimeoutError):
+            break
+    if fault is not None:
+        raise fault
     return count
 
 
-def _begun_erasures(connection: Connection) -> list[Begun]:
+async def _taken_away(
+    store: ObjectStore, begun: Sequence[Begun]
+) -> tuple[list[Begun], Exception | None]:
+    """Whose payloads are gone, and why another's is not. What does not go together is tried in
+    halves, the larger ones first."""
+    gone, fault, failures, waiting = list[Begun](), None, 0, deque([begun])
+    while waiting and (gone or failures < TRIES):
+        some = waiting.popleft()
+        names = [name for one in some for name in objects_of_erasure(*one)]
+        limit = asyncio.timeout(STALL_S)
+        try:
+            async with limit:
+                await asyncio.to_thread(store.delete, names)
+        except TimeoutError as error:  # its thread is left to itself; the next would hang as well
+            late = f"the store takes nothing away, not within {STALL_S / 60:g} minutes"
+            return gone, TimeoutError(late) if limit.expired() else error
+        except (ObjectStoreError, OSError) as error:
+            fault, half = error, len(some) // 2
+            failures += 1
+            waiting += [some[:half], some[half:]] if half else []
+        else:
+            gone += some
+    return gone, fault
+
+
+def _begun_erasures(connection: Connection, behind: int) -> list[tuple[int, Begun]]:
+    """The next that were begun, each with its place in the order in which they were."""
+    own = erasures.c
     rows = connection.execute(
-        select(erasures.c.data_class, erasures.c.object_id, erasures.c.payload)
-        .where(erasures.c.done_at.is_(None), erasures.c.data_class.in_(WITH_PAYLOAD))
+        select(own.seq, own.data_class, own.object_id, own.payload)
+        .where(own.done_at.is_(None), own.data_class.in_(WITH_PAYLOAD), own.seq > behind)
+        .order_by(own.seq)
         .limit(PAYLOADS)
     )
-    return [(row.data_class, row.object_id, row.payload) for row in rows]
+    return [(row.seq, (row.data_class, row.object_id, row.payload)) for row in rows]
 
 
 def _timed(connection: Connection, clock: Clock, begun: Sequence[Begun]) -> float:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from callguard.retention.holds.covering import any_hold, is_covered, is_held
+from callguard.retention.holds.covering import any_hold, is_held, standing_on
 from callguard.retention.purging import statistics
 from callguard.retention.purging.certificates import Tally
 from callguard.retention.purging.further import Due
@@ -34,7 +34,6 @@ from callguard.storage.schema import (
     contacts,
     deliveries,
     exports,
-    holds,
     opt_out_claims,
     recording_events,
     recordings,
@@ -168,13 +167,8 @@ def kept_by_holds(
     if not step.held:
         return tally
     these = among(table, [key_of(table, row) for row in step.held])
-    covered = select(table.c.tenant_id).where(these, is_covered(table, holds.c))
-    which = select(holds.c.id).where(
-        holds.c.released_at.is_(None),
-        holds.c.id.not_in(tally.holds),
-        covered.correlate(holds).exists(),
-    )
-    return tally.kept_back(name, len(step.held), connection.execute(which).scalars())
+    which = standing_on(connection, table, these, tally.holds)
+    return tally.kept_back(name, len(step.held), which)
 
 
 def key_of(table: Table, row: Row[Any]) -> tuple[Any, ...]:

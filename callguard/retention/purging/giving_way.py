@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LEAST_S = 0.0002
 COMMIT_S = 0.002
@@ -28,19 +28,26 @@ class GivingWay:
     share: float = 0.0
     move_log: Callable[[], int] | None = None
     _worked_s: float = 0.0
+    _moving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def rest(self, took_s: float) -> None:
         """After a transaction that took so long."""
         await asyncio.sleep(max(LEAST_S, self.share * took_s))
         self._worked_s += took_s + COMMIT_S
-        if self.move_log is not None and self._worked_s >= LOG_S:
-            self._worked_s = 0.0
-            for _ in range(TRIES):
-                if not await asyncio.to_thread(self.move_log):
-                    break
+        if self.move_log is not None:
+            async with self._moving:  # what goes beside it comes to a stand here too
+                await self._move(self.move_log)
         if self.pending is None:
             return
         waited = 0.0
         while self.pending() and waited < PATIENCE_S:
             await asyncio.sleep(0.001)
             waited += 0.001
+
+    async def _move(self, move_log: Callable[[], int]) -> None:
+        if self._worked_s < LOG_S:
+            return
+        self._worked_s = 0.0
+        for _ in range(TRIES):
+            if not await asyncio.to_thread(move_log):
+                return

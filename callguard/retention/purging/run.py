@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -35,9 +36,11 @@ LOOK_S = 1.0
 KEEP_S = leader.LEASE_S / 3
 """How often it renews its lease while a step waits for a store or a folder."""
 
+STALE_S = leader.RENEW_S
+"""How long before their lines holds may have been asked: well within a lease."""
+
 ROOM_S = 4 * 3600.0
 """How long one further room may take: a disk that hangs keeps none of the others."""
-
 
 Place = tuple[Any, ...] | None
 
@@ -72,7 +75,16 @@ class Run:
 
     async def fenced(self, work: Callable[[Connection], T], /) -> T:
         """One transaction of this purge. Raises BusyError, ClockError."""
+        return (await self._guarded(work))[0]
 
+    async def _paced(self, work: Callable[[Connection], T], /) -> T:
+        """The same, of the step whose pace it sets; what goes beside it has its own."""
+        result, took = await self._guarded(work)
+        self._took = max(self._took, took)
+        self._worked += took
+        return result
+
+    async def _guarded(self, work: Callable[[Connection], T], /) -> tuple[T, float]:
         def guarded(connection: Connection) -> tuple[T, Lease, float]:
             since = self._clock.monotonic()
             lease = leader.require(connection, self._lease, self._clock.now())
@@ -82,9 +94,7 @@ class Run:
             return work(connection), lease, self._clock.monotonic() - since
 
         result, self._lease, took = await self._write(guarded)
-        self._took = max(self._took, took)
-        self._worked += took
-        return result
+        return result, took
 
     async def keep_lease(self) -> None:
         """For as long as a step waits for a store or a folder, nobody else takes over."""
@@ -110,7 +120,7 @@ class Run:
                 self._note(connection, tally)
                 return tally, behind
 
-            self.tally, place = await self.fenced(take)
+            self.tally, place = await self._paced(take)
             if place is None:
                 return
             pace = await self._rested(pace)
@@ -127,22 +137,24 @@ class Run:
             nonlocal place, chosen, asked_at
             asked_at = self._clock.monotonic()
             step = next_rows(connection, table, self._now, before, LOT, *wanted(name))
+            # What is being erased already no hold keeps any more.
+            step = replace(step, held=[row for row in step.held if row.state != "erasing"])
             chosen = kept_by_holds(connection, table, name, step, self.tally)
             place = step.place
             return erasures_of(name, step.rows, self._now)
 
         def still() -> None:
-            if self._clock.monotonic() - asked_at > leader.LEASE_S:
+            if self._clock.monotonic() - asked_at > STALE_S:
                 raise BusyError("this purge was away for so long that a hold may have been placed")
 
         while True:
             before = place
-            entered = await enter(self.fenced, ledger, choose, still)
+            entered = await enter(self._paced, ledger, choose, still)
             self.tally = chosen
             await self._rested(pace)
             while entered.lines:
                 some, entered = entered.parted(min(pace.rows, pace_module.MOST))
-                self.tally = await self.fenced(partial(self._begin, ledger=ledger, entered=some))
+                self.tally = await self._paced(partial(self._begin, ledger=ledger, entered=some))
                 pace = await self._rested(pace)
             if place is None:
                 return

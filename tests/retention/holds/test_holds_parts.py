@@ -5,11 +5,18 @@ import random
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, insert, select, true
 
-from callguard.retention.holds.covering import any_hold, is_covered, is_held, standing
+from callguard.retention.holds.covering import (
+    any_hold,
+    is_covered,
+    is_held,
+    standing,
+    standing_on,
+)
 from callguard.retention.holds.files import covers_file, read_file_holds
 from callguard.retention.holds.placing import HELD
+from callguard.retention.purging.expired import next_rows
 from callguard.storage.database import Database
 from callguard.storage.schema import (
     call_records,
@@ -112,7 +119,7 @@ def test_a_call_record_of_nobody_is_held_by_its_numbers_however_they_are_written
 ) -> None:
     put(database, "call_record", 1, clock.now())
     put(database, "call_record", 2, clock.now())
-    hold(database, clock.now(), subject=NUMBER)
+    placed = hold(database, clock.now(), subject=NUMBER)
     hold(database, clock.now(), subject="dana@example.com")
     for number, held_back in DIALLED.items():
         for column in ("caller", "called"):
@@ -120,6 +127,9 @@ def test_a_call_record_of_nobody_is_held_by_its_numbers_however_they_are_written
                 change = {"caller": "201", "called": "201", column: number}
                 connection.execute(call_records.update().values(**change))
             assert held(database, call_records) == (2 if held_back else 0), (column, number)
+            with database.reading() as connection:
+                which = standing_on(connection, call_records, true())
+            assert which == ([placed] if held_back else []), (column, number)
     with database.writing() as connection:  # to whom another's call was passed on
         connection.execute(call_records.update().values(subject="+31", called=NUMBER))
     assert held(database, call_records) == 2
@@ -183,10 +193,19 @@ def test_the_quick_question_and_the_plain_one_have_one_answer(
             for table in HELD.values():
                 key = table.primary_key.columns.values()
                 asked = select(*key, is_held(table), *(is_covered(table, row) for row in rows))
+                answers, which = list[bool](), set[str]()
                 for found in connection.execute(asked).all():
                     quick, *plain = found[len(key) :]
                     assert bool(quick) == any(plain), (table.name, found, rows)
-                    seen.add(bool(quick))
+                    answers.append(bool(quick))
+                    which |= {row.id for row, one in zip(rows, plain, strict=True) if one}
+                seen.update(answers)
+                assert set(standing_on(connection, table, true())) == which, table.name
+                assert not set(standing_on(connection, table, true(), which)), table.name
+                if "expires_at" in table.c:
+                    step = next_rows(connection, table, now, None, len(answers) + 1)
+                    told = (len(step.held), len(step.rows))
+                    assert told == (answers.count(True), answers.count(False)), table.name
     assert seen == {True, False}
 
 

@@ -31,6 +31,7 @@ from tests.recording.reading import sealed_row
 from tests.retention.rows import (
     EVERY,
     certified,
+    counts_of,
     left,
     open_tombstones,
     patient,
@@ -198,16 +199,15 @@ async def test_many_rows_go_in_small_transactions(
     most = 0
 
     async def write(work: Callable[[Connection], T], /) -> T:
-        nonlocal most
-
         def counted(connection: Connection) -> T:
-            return work(connection)
+            nonlocal most
+            before = counts_of(connection, EVERY)
+            result = work(connection)
+            after = counts_of(connection, EVERY)
+            most = max(most, *(before[name] - after[name] for name in EVERY))
+            return result
 
-        before = left(database, EVERY)
-        result = await journal.write(counted)
-        after = left(database, EVERY)
-        most = max(most, *(before[name] - after[name] for name in EVERY))
-        return result
+        return await journal.write(counted)
 
     certificate = await purged(write, store, database, clock)
     assert most == 3
