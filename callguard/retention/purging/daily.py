@@ -17,6 +17,7 @@ from callguard.retention.purging.clock_sense import ClockError, ClockSense
 from callguard.retention.purging.cron import missed, next_run
 from callguard.retention.purging.leader import BusyError
 from callguard.retention.purging.purge import Surroundings, Write, finish_erasures, purge
+from callguard.storage.journal import NotDurableError
 from callguard.storage.schema import tenants
 
 log = structlog.get_logger(__name__)
@@ -36,8 +37,8 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 class DailyPurge:
     """Purges by its schedule, and remembers the last certificate for the page. At the start it
     takes away what was begun to be erased and not finished, and soon after it runs where its time
-    passed while nobody was there. Where somebody else purges just now, or the clock is not
-    believed, it waits until that is over."""
+    passed while nobody was there. Where somebody else purges just now, the clock is not believed
+    or the database takes nothing, it waits until that is over."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class DailyPurge:
                 continue
             try:
                 await self._purge()
-            except (BusyError, ClockError) as error:
+            except (BusyError, ClockError, NotDurableError) as error:
                 self.waits_for = str(error)
                 log.warning("purge_waits", reason=self.waits_for)
                 await asyncio.sleep(LOOK_S)

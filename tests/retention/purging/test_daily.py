@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from callguard.config import Purge
 from callguard.recording.store.folder import FolderStore
@@ -21,12 +22,13 @@ from callguard.retention.purging.daily import DailyPurge
 from callguard.retention.purging.leader import LEASE_S, PURGE, take
 from callguard.retention.purging.purge import purge
 from callguard.storage.database import Database
-from callguard.storage.journal import Journal
+from callguard.storage.journal import Journal, NotDurableError
 from callguard.storage.schema import clock_marks
 from tests.clock import HandClock
 from tests.databases import add_tenant, ledger_of
 from tests.retention.rows import left, patient, put
 
+T = TypeVar("T")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
@@ -244,6 +246,37 @@ async def test_it_waits_for_whoever_purges_just_now(
     clock.advance(LEASE_S)
     await running(daily, lambda: daily.last is not None)
     assert daily.waits_for is None
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_database_that_takes_nothing_for_a_while_does_not_cost_a_day(
+    database: Database, journal: Journal, clock: HandClock, store: Moody, tenant: str
+) -> None:
+    full = False
+    write = patient(journal)
+
+    async def moody(work: Callable[[Connection], T], /) -> T:
+        if full:
+            raise NotDurableError("the disk is full")
+        return await write(work)
+
+    daily = DailyPurge(
+        moody, store, ledger_of(database), clock, Purge(at="02:30"), tidy=lambda: None
+    )
+    task = asyncio.create_task(daily.run())
+    try:
+        await until(lambda: daily.next > clock.now())
+        full = True
+        clock.advance(days=1)
+        await until(lambda: daily.waits_for == "the disk is full")
+        assert daily.last is None
+        full = False
+        await until(lambda: daily.last is not None)
+        assert (daily.waits_for, daily.fault) == (None, None)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 class Jumping(HandClock):

@@ -3,12 +3,12 @@ nothing goes that may not, nothing is counted twice or not at all."""
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select, update
 
 from callguard.audit.log import first_broken
 from callguard.recording.erasure import erase_for_good, of_recordings
@@ -21,6 +21,7 @@ from callguard.retention.purging.leader import LEASE_S, PURGE, RENEW_S, BusyErro
 from callguard.retention.purging.purge import finish_erasures
 from callguard.storage.database import Database
 from callguard.storage.journal import NotDurableError
+from callguard.storage.schema import holds
 from tests.clock import HandClock
 from tests.databases import ledger_of
 from tests.recording.playback.vault import hold
@@ -225,6 +226,58 @@ async def test_one_that_is_stopped_at_any_transaction_does_nothing_more(
         assert certified(database)["recording"] == LOT * step
         assert certified(database)["consent"] == LOT * step
     assert stopped > 20
+
+
+def kept(database: Database, lines: Collection[str]) -> dict[str, int]:
+    """How many rows of each class there are of which nothing has begun to go."""
+    found = dict[str, int]()
+    with database.reading() as connection:
+        for name, table in EVERY.items():
+            rows = select(func.count()).select_from(table)
+            if "state" in table.c:
+                rows = rows.where(table.c.state != "erasing")
+            if name in ("recording", "archive"):
+                rows = rows.where(table.c.id.not_in(lines))
+            found[name] = connection.execute(rows).scalar_one()
+    return found
+
+
+async def test_what_is_held_from_any_transaction_on_stays(
+    database: Database, clock: HandClock, store: FolderStore, tenant: str
+) -> None:
+    """But for the one lot of which holds were asked already, and no line is written yet."""
+    alone, ledger = plain(database), ledger_of(database)
+    writes, step, held, before = 0, 0, 0, dict[str, int]()
+    some = ("recording", "archive", "consent", "export")
+
+    async def holding(work: Callable[[Connection], T], /) -> T:
+        nonlocal writes, before
+        result = await alone(work)
+        writes += 1
+        if writes == step:
+            hold(database, clock.now())
+            before = kept(database, [line.erasure.object_id for line in ledger.lines()])
+        return result
+
+    for step in range(1, 100):
+        writes, before = 0, {}
+        for number in range(LOT + 1):
+            for name in some:
+                put(database, name, (LOT + 1) * step + number, clock.now())
+        await purged(database, clock, store, holding)
+        if not before:
+            break
+        after = kept(database, [])
+        assert after | {"recording": 0, "archive": 0} == before | {"recording": 0, "archive": 0}
+        for name in ("recording", "archive"):
+            assert before[name] - LOT <= after[name] <= before[name], (step, name)
+        held += sum(after.values())
+        with database.writing() as connection:
+            connection.execute(update(holds).values(released_at=clock.now()))
+        await purged(database, clock, store)
+        assert (set(left(database, EVERY).values()), open_tombstones(database)) == ({0}, 0)
+        assert [certified(database)[name] for name in some] == [(LOT + 1) * step] * len(some)
+    assert (step > 20, held > 0) == (True, True)
 
 
 async def test_a_journal_that_refuses_the_payloads_alone_fails_the_purge_behind_the_rows(
