@@ -5,6 +5,11 @@ import logging
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# What an example takes says what else the machine does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_finish() -> None:

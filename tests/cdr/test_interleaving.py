@@ -161,7 +161,6 @@ class World:
 )
 @settings(
     max_examples=1_000 if LONG else 30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)

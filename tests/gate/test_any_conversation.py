@@ -254,7 +254,7 @@ def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(work())
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=250, derandomize=True)
 @given(st.lists(MORE, max_size=60))
 def test_nobody_is_recorded_who_did_not_agree(steps: list[tuple[str, str, str]]) -> None:
     async def everything() -> None:

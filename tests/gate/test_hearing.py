@@ -135,7 +135,7 @@ def test_who_is_known_to_join_counts_whatever_they_are_linked_with() -> None:
     assert scene.is_told("t").why("c", "a", "t") == set()
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.sets(st.sampled_from(sorted(CHANNELS))), st.lists(STEPS, max_size=60))
 def test_whatever_happens_only_those_who_agreed_are_heard(
     first: set[str], steps: list[tuple[str, str, str]]

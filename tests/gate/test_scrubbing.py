@@ -315,7 +315,7 @@ settings = {{ registry = "{0}" }}
         assert rulings(home, texts) == [home.decided(text) for text in texts]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(drawn_calls.facts, drawn_calls.facts, drawn_rules.rules(tuple(sorted(UNTOUCHED))))
 def test_some_kinds_of_rule_look_at_nothing_that_is_kept(
     facts: CallFacts, other: CallFacts, rule: Rule
@@ -326,7 +326,7 @@ def test_some_kinds_of_rule_look_at_nothing_that_is_kept(
     assert judge(changed, [rule]) == judge(facts, [rule])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(drawn_calls.facts, drawn_rules.rules(tuple(sorted(set(KINDS) - {"emergency"}))))
 def test_no_rule_looks_at_the_digits_of_the_number_called(facts: CallFacts, rule: Rule) -> None:
     assume(facts.direction == "outbound" and facts.called.known)

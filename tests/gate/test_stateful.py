@@ -158,7 +158,6 @@ async def _played(world: World, identity: age.Identity, plan: Moves) -> list[str
 @settings(
     max_examples=RUNS,
     derandomize=not LONG,
-    deadline=None,
     database=None,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),

@@ -18,7 +18,7 @@ from tests.policy.kinds.asked import ANY_CALL, a_rule
 
 ORDINARY = tuple(kind for kind in drawn_rules.SETTINGS if kind != "emergency")
 some_rules = drawn_rules.rule_sets()
-many = settings(max_examples=150, deadline=None)
+many = settings(max_examples=150)
 
 
 @many

@@ -173,7 +173,7 @@ def test_the_longest_prefix_counts(values: dict[str, int], text: str) -> None:
     assert prefixes.value(state) == (values[known[-1]] if known else None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("0123456789", max_size=4), st.integers(0, 3), st.data())
 def test_what_is_settled_is_so_whatever_digits_come(
     begun: str, rest: int, data: st.DataObject

@@ -56,7 +56,7 @@ def test_a_file_key_of_another_size_is_a_mistake_of_the_caller(size: int) -> Non
         age.build_header(bytes(size), [X25519.recipient])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(GREASE, max_size=4), st.lists(GREASE, max_size=4))
 def test_unknown_stanzas_are_tolerated(before: list[age.Stanza], after: list[age.Stanza]) -> None:
     stanzas = (*before, X25519.recipient.wrap(FILE_KEY), *after)
@@ -81,7 +81,6 @@ def test_a_mixed_header_of_another_tool_still_opens() -> None:
     assert age.unwrap(header, [HYBRID]) == age.unwrap(header, [X25519]) == FILE_KEY
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_the_payload_begins_where_the_header_ends(payload: bytes) -> None:
     data = age.build_header(FILE_KEY, [X25519.recipient])

@@ -24,7 +24,7 @@ def _opener() -> age.PayloadOpener:
     return age.PayloadOpener(FILE_KEY, NONCE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(NEAR_BORDERS, st.integers(1, 200_000))
 @example(0, 1000)
 @example(CHUNK, SEALED)
@@ -41,7 +41,7 @@ def test_any_size_comes_back_from_pieces_of_any_size(size: int, step: int) -> No
     assert opened + opener.finish() == plain
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(NEAR_BORDERS)
 def test_sizes_agree_with_what_is_sealed(size: int) -> None:
     sealed = age.NONCE_SIZE + sum(map(len, seal_chunks(bytes(size))))
@@ -49,7 +49,6 @@ def test_sizes_agree_with_what_is_sealed(size: int) -> None:
     assert age.plain_size(sealed) == size
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1 << 45))
 def test_every_size_has_one_sealed_size(size: int) -> None:
     assert age.plain_size(age.sealed_size(size)) == size

@@ -1,7 +1,7 @@
 """Strict Bech32: the checks of BIP 173 without its limit on length."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callguard.recording import bech32
@@ -9,7 +9,6 @@ from callguard.recording import bech32
 PREFIXES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1).map(str.lower)
 
 
-@settings(deadline=None)
 @given(PREFIXES, st.binary(max_size=1300))
 def test_any_data_comes_back_in_the_case_it_was_written(prefix: str, data: bytes) -> None:
     assert bech32.decode(bech32.encode(prefix, data)) == (prefix, data)
@@ -73,7 +72,6 @@ def test_a_bad_prefix_is_not_encoded(prefix: str) -> None:
         bech32.encode(prefix, b"data")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_decodes_or_is_refused(text: str) -> None:
     try:

@@ -116,7 +116,7 @@ SIZES = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     bursts=st.lists(SIZES, min_size=1, max_size=7),
     kills=st.lists(st.integers(0, 14), max_size=6),
@@ -153,7 +153,7 @@ def test_killed_anywhere_the_payload_opens_to_what_was_said_once(
         assert list(call.store.names()) == [NAME]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     bursts=st.lists(SIZES, min_size=1, max_size=6),
     kills=st.lists(st.integers(0, 14), max_size=3),

@@ -35,7 +35,7 @@ def test_pyrage_derives_the_same_public_key() -> None:
     assert str(age.parse_identity(str(made)).recipient) == str(made.to_public())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.one_of(st.integers(0, 300), st.sampled_from(SIZES)))
 def test_pyrage_opens_ours(size: int) -> None:
     plain = bytes(range(256)) * (size // 256 + 1)
@@ -48,7 +48,7 @@ def test_pyrage_opens_ours(size: int) -> None:
         assert pyrage.decrypt(sealed, [identity]) == plain[:size]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.one_of(st.integers(0, 300), st.sampled_from(SIZES)))
 def test_we_open_what_pyrage_sealed(size: int) -> None:
     plain = (bytes(range(256)) * (size // 256 + 1))[:size]

@@ -5,7 +5,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callguard.recording import age, keys
@@ -106,7 +106,6 @@ def test_what_is_no_file_of_ours_is_refused(
         MasterKey.load(path)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(min_size=1, max_size=80))
 def test_what_is_wrapped_opens_in_its_context(plaintext: bytes, context: bytes) -> None:
     wrapped = MASTER.wrap(plaintext, context)
@@ -117,7 +116,6 @@ def test_what_is_wrapped_opens_in_its_context(plaintext: bytes, context: bytes) 
         MASTER.unwrap(wrapped, context + b"x")
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_one_changed_bit_is_noticed(data: st.DataObject) -> None:
     wrapped = bytearray(MASTER.wrap(b"sixteen byte key", CONTEXT))
@@ -127,7 +125,6 @@ def test_one_changed_bit_is_noticed(data: st.DataObject) -> None:
         MASTER.unwrap(bytes(wrapped), CONTEXT)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_refused(wrapped: bytes) -> None:
     for data in (wrapped, b"CGW1" + wrapped, b"CGW1" + bytes.fromhex(MASTER.id) + wrapped):
@@ -193,7 +190,6 @@ def test_a_file_key_is_wrapped_for_its_recording_alone() -> None:
         keys.unwrap_file_key(MASTER, short, "rec-1")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20), st.integers(0, 9), st.text(max_size=20), st.integers(0, 9))
 def test_no_two_things_share_a_context(one: str, first: int, other: str, second: int) -> None:
     if (one, first) != (other, second):

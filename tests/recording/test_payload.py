@@ -23,7 +23,7 @@ def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(borders)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES, CUTS, CUTS)
 def test_how_a_stream_is_cut_makes_no_difference(
     size: int, cuts: list[int], more: list[int]

@@ -27,7 +27,7 @@ def plain_held(header: int, sealed: int, spooled: int) -> int:
     return max(0, spooled - audio_in(header, sealed))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(HEADERS, st.integers(0, 50), st.integers(0, 60 * CHUNK))
 def test_a_full_chunk_is_due_only_once_a_byte_follows_it(
     header: int, sealed: int, spooled: int
@@ -51,7 +51,7 @@ def test_the_borders_of_the_first_chunks(header: int) -> None:
     assert audio_in(header, 2) == first + CHUNK
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 30), st.integers(0, age.SEALED_CHUNK_SIZE - 1))
 def test_a_torn_chunk_does_not_count(chunks: int, torn: int) -> None:
     assert whole_chunks(part_size(chunks)) == chunks

@@ -415,7 +415,6 @@ BODIES = st.binary(max_size=300) | VALUES.map(lambda value: json.dumps(value).en
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(bodies=st.lists(BODIES, min_size=5, max_size=5))

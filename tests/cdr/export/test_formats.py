@@ -51,7 +51,7 @@ def pages_of(draw: st.DrawFn) -> list[list[Told]]:
 
 
 pages = pages_of()
-SEEDED = settings(max_examples=500 if LONG else 25, deadline=None, derandomize=True)
+SEEDED = settings(max_examples=500 if LONG else 25, derandomize=True)
 
 
 def written(given_pages: Sequence[Sequence[Told]], form: Form) -> tuple[bytes, Tally]:

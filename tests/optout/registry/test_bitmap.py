@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callguard.optout.registry import bitmap as module
@@ -35,7 +35,6 @@ def opened(folder: Path, numbers: list[int]) -> Bitmap:
     return Bitmap.open(built.folder / "1.bits")
 
 
-@settings(deadline=None)
 @given(st.sets(NUMBERS, min_size=1, max_size=60), st.lists(NUMBERS, max_size=60))
 def test_it_holds_what_was_put_in_and_nothing_else(numbers: set[int], others: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +52,6 @@ def test_it_holds_what_was_put_in_and_nothing_else(numbers: set[int], others: li
         bitmap.close()
 
 
-@settings(deadline=None)
 @given(st.sets(NUMBERS, min_size=1, max_size=40), NUMBERS, NUMBERS)
 def test_it_counts_what_lies_between_two_numbers(numbers: set[int], low: int, high: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -144,7 +144,7 @@ def test_counting_the_bits_finds_what_the_structure_does_not_show(
         bitmap.check_counts()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_bytes_are_a_bitmap_or_refused(whole: bytes, data: st.DataObject) -> None:
     changed = bytearray(whole)

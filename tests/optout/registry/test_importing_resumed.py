@@ -225,7 +225,7 @@ def test_the_beginning_of_a_file_is_known_by_its_digest(tmp_path: Path) -> None:
 CHANGES = st.lists(st.tuples(st.integers(442071230000, 442071230030), st.sampled_from("AD")))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(
     base=st.sets(st.integers(442071230000, 442071230030), min_size=1),
     lists=st.lists(CHANGES.filter(bool), max_size=4),

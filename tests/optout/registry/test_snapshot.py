@@ -81,7 +81,6 @@ PREFIXES = st.from_regex(r"\+[1-9][0-9]{0,14}", fullmatch=True) | st.sampled_fro
 )
 
 
-@settings(deadline=None)
 @given(st.sets(PREFIXES, max_size=6), st.lists(st.integers(0, 10**15) | st.integers(), max_size=20))
 def test_many_are_covered_as_each_is(prefixes: set[str], others: list[int]) -> None:
     begun = [
@@ -314,7 +313,7 @@ def test_a_file_under_the_name_of_another_code_is_refused(tmp_path: Path) -> Non
         Snapshot.open(folder)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3)

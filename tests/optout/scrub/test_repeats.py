@@ -11,9 +11,7 @@ from callguard.optout.scrub import repeats as module
 from callguard.optout.scrub.repeats import Repeats
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.integers(-9, 9), max_size=9), max_size=12), st.integers(1, 20))
 def test_every_number_that_had_come_before_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[list[int]], run: int

@@ -46,7 +46,7 @@ def is_open(text: str) -> bool:
     return by_csv(f"{text}\nZZ", 0)[-1:] != ["ZZ"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(ANY, st.integers(0, 3), st.integers(1, 80))
 @example('a"b,c\n1,2\n', 1, 3)
 @example('"a""b",c\r\n"x\ny",2', 1, 5)
@@ -66,7 +66,7 @@ def test_any_text_is_read_as_csv_reads_it(text: str, column: int, step: int) -> 
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     TABLE,
     st.integers(0, 3),

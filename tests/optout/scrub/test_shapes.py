@@ -32,7 +32,7 @@ def told(cells: list[str]) -> dict[int, tuple[bool, int, int]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(CELLS)
 def test_what_is_told_is_what_stands_there(cells: list[str]) -> None:
     for row, (plus, count, value) in told(cells).items():
@@ -42,7 +42,7 @@ def test_what_is_told_is_what_stands_there(cells: list[str]) -> None:
         assert (plus, count, value) == (text[0] == "+", len(digits), int(digits))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(CELLS)
 def test_every_plain_number_of_a_fitting_length_is_told(cells: list[str]) -> None:
     found = told(cells)

@@ -32,9 +32,7 @@ NUMBER = st.one_of(
 )
 NAME = st.text(st.sampled_from('aב,;" \n'), max_size=6)
 ROWS = st.lists(st.tuples(NAME, NUMBER), max_size=25)
-anywhere = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+anywhere = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

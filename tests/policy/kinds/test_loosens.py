@@ -46,7 +46,7 @@ def keeps(kind: str, before: Verdict, after: Verdict) -> bool:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_settings_that_are_not_looser_hold_back_whatever_was_held_back(
     kind: str, data: st.DataObject

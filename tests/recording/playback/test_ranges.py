@@ -33,7 +33,7 @@ def spans(draw: st.DrawFn) -> tuple[int, int, int]:
 
 
 @given(spans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_range_of_the_plaintext_is_that_slice_of_the_whole(span: tuple[int, int, int]) -> None:
     size, start, stop = span
     store, row = stored(PLAIN[size])
@@ -48,7 +48,7 @@ def test_any_range_of_the_plaintext_is_that_slice_of_the_whole(span: tuple[int, 
 
 
 @given(spans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_range_of_the_sealed_file_is_that_slice_of_the_whole(
     span: tuple[int, int, int],
 ) -> None:
@@ -62,7 +62,7 @@ def test_any_range_of_the_sealed_file_is_that_slice_of_the_whole(
 
 
 @given(spans(), st.integers(0, 1 << 30), st.integers(0, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_flipped_bit_breaks_the_ranges_that_touch_its_chunk_and_no_others(
     span: tuple[int, int, int], place: int, bit: int
 ) -> None:

@@ -102,7 +102,7 @@ def test_the_chunks_that_were_changed_are_named() -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**9), st.integers(1, 255))
 def test_no_changed_byte_goes_unseen(place: int, change: int) -> None:
     store, row = stored(LONG)

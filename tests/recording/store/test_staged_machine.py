@@ -235,7 +235,6 @@ class Staged(RuleBasedStateMachine):
 Staged.TestCase.settings = settings(
     max_examples=100,
     stateful_step_count=30,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )

@@ -83,7 +83,7 @@ def opened(clock: HandClock) -> Database:
     return database
 
 
-@settings(max_examples=200 if LONG else 8, deadline=None)
+@settings(max_examples=200 if LONG else 8)
 @given(ROWS, RUNS, st.integers(1, 4))
 def test_what_goes_is_what_is_due_and_not_held(
     rows: list[tuple[str, int, str]], runs: list[tuple[int, set[str]]], most: int
