@@ -153,7 +153,7 @@ async def test_one_object_that_cannot_be_stored_holds_up_no_other(
         for number in range(5):
             store.put(f"good-{number}", [LONG])
             clock.advance(60)
-            await until(lambda: f"good-{number}" in bucket.objects)  # noqa: B023
+            await until(lambda: f"good-{number}" in bucket.objects)  # noqa: B023 - awaited at once
         await until(lambda: told(store))
         assert "the bucket refuses it" in told(store)
 
